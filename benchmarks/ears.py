@@ -16,13 +16,18 @@ import numpy.typing as npt
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
 from streamclf.core.card import Card
 from streamclf.core.records import Waveform
+from streamclf.model.features import random_signs
+from streamclf.teach.common_sounds import read_common_sounds
 
 RATE = 16_000
 HOP_S = 0.5
 HOP = round(HOP_S * RATE)
-MN04_S = 2.0
-"""Window of mn04: long enough for it to recognise something, short enough for an event."""
-MN04_BATCH = 16
+MN04_S = 1.5
+"""Window of mn04, of which it hears the context as well (`Mn04Ear`)."""
+KEPT = 256
+"""Values to which the features of foreign networks are added up, as those of the models are."""
+PIECE_S, PIECE_STEP_S = 10.0, 7.0
+"""Length and distance of the pieces that mn04 hears at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +51,12 @@ class Ear(Protocol):
     Attributes:
         name: For tables.
         card: Card of the model; of a foreign network one that says how it is listened to.
+        common: Features of common sounds that come with the model, ``(windows, size)``.
     """
 
     name: str
     card: Card
+    common: npt.NDArray[np.float32]
 
     def hear(self, waveform: Waveform) -> Heard:
         """Hear ``(samples,)`` at `RATE`."""
@@ -64,6 +71,8 @@ class ModelEar:
         if self.card.sample_rate != RATE:
             raise SystemExit(f"{name}: hears at {self.card.sample_rate} Hz; name one of {RATE} Hz")
         self._engine = Engine(Classifier(model, features=True), Settings(HOP_S, average_s=0.0))
+        assert model.features is not None
+        self.common = read_common_sounds(model.features.digest)
 
     def hear(self, waveform: Waveform) -> Heard:
         """Hear ``(samples,)`` at `RATE`."""
@@ -84,43 +93,71 @@ class YamnetEar:
     """YAMNet's embeddings, before its last layer."""
 
     name = "YAMNet"
+    common = np.zeros((0, 0), np.float32)
 
     def __init__(self, path: Path) -> None:
         from train.nets.yamnet import INPUT_SAMPLES, N_FEATURES, Yamnet
 
         self._net, self._window, self._size = Yamnet(path), INPUT_SAMPLES, N_FEATURES
+        self._signs = random_signs(N_FEATURES, KEPT)
         self.card = make_card(self.name, INPUT_SAMPLES)
 
     def hear(self, waveform: Waveform) -> Heard:
         """Hear ``(samples,)`` at `RATE`."""
         windows, positions = cut(waveform, self._window)
-        return heard(self._net.predict(windows)[:, : self._size], positions, self._window)
+        rows = self._net.predict(windows)[:, : self._size] @ self._signs
+        return heard(rows, positions, self._window)
 
 
 class Mn04Ear:
-    """The features of EfficientAT's mn04, in windows of `MN04_S`."""
+    """The features of EfficientAT's mn04, which hears 10 s at a time.
+
+    It recognises much less in shorter pieces. A window has the mean of the columns of its last map
+    that lie in it, as in the training of the models of the product; so it knows up to 10 s around
+    the window, behind it as well.
+    """
 
     name = "mn04"
+    common = np.zeros((0, 0), np.float32)
 
     def __init__(self, path: Path) -> None:
-        from train.nets.efficientat import open_efficientat
+        from train.distillation.heard import column_weights
+        from train.nets.efficientat import N_FEATURES, open_efficientat
 
         self._net, _ = open_efficientat(path)
         self._window = round(MN04_S * RATE)
+        self._signs = random_signs(N_FEATURES, KEPT)
+        self._weights = column_weights(round(10 * (PIECE_S - MN04_S)) + 1)[:: round(10 * HOP_S)]
         self.card = make_card(self.name, self._window)
 
     def hear(self, waveform: Waveform) -> Heard:
         """Hear ``(samples,)`` at `RATE`."""
+        waveform = np.pad(waveform, (0, max(0, self._window - waveform.size)))
+        starts = np.arange(0, waveform.size - self._window + 1, HOP)
+        piece, step = round(PIECE_S * RATE), round(PIECE_STEP_S * RATE)
+        rows = np.zeros((len(starts), KEPT), np.float32)
+        for begin in range(0, max(waveform.size - piece + step, 1), step):
+            values = self._columns(waveform[begin : begin + piece])
+            # The first second of a piece but the first is known better from the one before.
+            skipped = 2 if begin else 0
+            first = begin // HOP + skipped
+            kept = rows[first : begin // HOP + len(values)]
+            kept[:] = values[skipped : skipped + len(kept)]
+        return heard(rows, starts.tolist(), self._window)
+
+    def _columns(self, piece: Waveform) -> npt.NDArray[np.float32]:
+        """Means of the columns in each window of a piece; a shorter piece is repeated."""
         import soxr
         import torch
 
-        windows, positions = cut(waveform, self._window)
-        rows = []
-        for start in range(0, len(windows), MN04_BATCH):
-            batch = soxr.resample(windows[start : start + MN04_BATCH].T, RATE, 2 * RATE).T
-            with torch.inference_mode():
-                rows.append(self._net(torch.from_numpy(np.ascontiguousarray(batch)))[0].numpy())
-        return heard(np.concatenate(rows), positions, self._window)
+        from train.distillation.heard import hear_columns
+
+        size = round(PIECE_S * RATE)
+        whole = np.tile(piece, -(-size // piece.size))[:size]
+        audio = soxr.resample(whole, RATE, 2 * RATE).astype(np.float32)
+        with torch.inference_mode():
+            columns, _ = hear_columns(self._net, torch.from_numpy(audio)[None])
+            return (self._weights @ columns[0]).numpy() @ self._signs
 
 
 def make_card(name: str, window: int) -> Card:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,11 @@ ALARMS = (
     "alarm_clock", "car_alarm", "carbon_monoxide_alarm", "door_chime", "low_battery", "phone_bell",
     "phone_trill", "reversing", "siren", "smoke_alarm",
 )  # fmt: skip
-N_TAKES = 24
+N_TAKES = 40
 FIRST_TAKE = 1000
 """Made sounds of training are of other seeds."""
+LONGEST_S = 60.0
+"""Part of a long recording that is heard of it among others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +184,8 @@ def draw_others(
 ) -> Iterator[tuple[str, Waveform, tuple[TrueEvent, ...]]]:
     """Join recordings of all kinds to minutes, at drawn levels, with pauses.
 
+    Their events have the recordings' file names as labels.
+
     Args:
         clips: Recordings without labels.
         n_minutes: How many.
@@ -188,21 +193,22 @@ def draw_others(
     """
     own = [k for k, clip in enumerate(clips.clips) if zlib.crc32(clip.source.encode()) % 2 == part]
     random = np.random.default_rng(100 + part)
-    order = iter(random.permutation(own).tolist())
+    order = chain.from_iterable(random.permutation(own).tolist() for _ in count())
     for number in range(n_minutes):
         minute = (10 ** (random.uniform(-75, -50) / 20) * random.standard_normal(60 * RATE)).astype(
             np.float32
         )
-        begin = 0
+        begin, events = 0, []
         while begin < minute.size - RATE:
             k = next(order)
-            sound = clips.take([k]).waveform(0)[: 15 * RATE][: minute.size - begin]
+            sound = clips.take([k]).waveform(0)[: round(LONGEST_S * RATE)][: minute.size - begin]
             loudest = float(np.abs(sound).max(initial=0))
             if loudest > 0:
                 gain = 10 ** (random.uniform(-30, -3) / 20) / loudest
                 minute[begin : begin + sound.size] += sound * np.float32(gain)
+                events.append(TrueEvent(clips.clips[k].filename, begin, begin + sound.size))
             begin += sound.size + round(random.uniform(0.2, 2) * RATE)
-        yield f"others-{part}-{number}", np.clip(minute, -1, 1), ()
+        yield f"others-{part}-{number}", np.clip(minute, -1, 1), tuple(events)
 
 
 def hear_places(

@@ -132,9 +132,9 @@ def test_a_damaged_record_has_no_score_of_a_label_that_there_is_not(tmp_path):
 
 def test_a_sound_taught_since_is_computed_from_the_features(tmp_path):
     values = np.zeros((600, 4), np.int8)
-    values[300:308, 1] = 40  # a feature of 4.0
+    values[300:308, 1] = 40  # of length 1 a feature of 1
     keep(tmp_path, np.full((600, len(LABELS)), 0.01, np.float32), values=values)
-    head = Head(np.float32([0, 2, 0, 0]), -4.0)
+    head = Head(np.float32([0, 8, 0, 0]), -4.0)
     past = Past(FeatureStore(tmp_path), DIGEST)
     (event,) = JudgedPast(card_of(taught=["bell"]), Settings(), {"bell": head}).events(past)
     assert (event.label, event.source) == ("bell", "yard")

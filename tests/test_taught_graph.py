@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, parse_card
+from streamclf.core.records import Window
 from streamclf.core.temperature import temper, untemper
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
@@ -33,16 +34,20 @@ def read_card(model: onnx.ModelProto) -> Card:
     return parse_card(entries[METADATA_KEY], "model")
 
 
+def heads() -> list[Head]:
+    random = np.random.default_rng(1)
+    return [Head(random.normal(0, 2.0, 256).astype(np.float32), -1.0) for _ in range(2)]
+
+
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pocket with two labels that it was not trained on."""
     model = read_graph(find_model("pocket"))
     card = read_card(model)
-    random = np.random.default_rng(1)
-    for label in ("bell", "kettle"):
+    for label, head in zip(("bell", "kettle"), heads(), strict=True):
         card = with_label(card, label)
-        head = Head(random.normal(0, 0.05, 2176).astype(np.float32), -1.0)
-        add_label(model, card, "cat_1", head)
+        assert card.features is not None
+        add_label(model, card, card.features, head)
     path = tmp_path_factory.mktemp("taught") / "mine.onnx"
     path.write_bytes(model.SerializeToString())
     return path
@@ -65,6 +70,25 @@ def test_taught_labels_leave_all_other_scores_as_they_are_to_the_last_bit(
     assert np.ptp(after[:, -2:]) > 0.01
     assert classifier.split() is not None, classifier.take_notice()
     np.testing.assert_allclose(classifier.score(windows), after, atol=1e-5)
+
+
+def test_a_taught_logit_in_the_graph_is_that_of_the_features_that_are_kept(
+    taught: Path, windows: np.ndarray
+) -> None:
+    logits = Classifier(Model(taught)).score(windows)[:, -1]
+    classifier = Classifier(Model("pocket"), features=True)
+    assert classifier.features is not None
+    cut = [Window(24_000 * k, row, 24_000) for k, row in enumerate(windows)]
+    features = classifier.open_stream()(cut)[:, -classifier.features.size :]
+    np.testing.assert_allclose(_logit(logits), heads()[-1].logits(features), atol=1e-3)
+    np.testing.assert_allclose(
+        heads()[-1].logits(3 * features), heads()[-1].logits(features), atol=1e-5
+    )
+    assert np.isfinite(heads()[0].logits(0 * features)).all()
+
+
+def _logit(scores: np.ndarray) -> np.ndarray:
+    return np.log(scores / (1 - scores))
 
 
 def test_a_label_taken_away_leaves_the_former_graph_and_the_other_label(

@@ -313,7 +313,7 @@ def test_a_sound_in_the_past_is_one_event_of_its_time_whatever_the_hop_was(tmp_p
     append_records(path, header, b"".join(kept.values()))
     past = Past(FeatureStore(tmp_path), header.digest)
     assert past.seconds == pytest.approx(120, abs=2)
-    (stream,) = past.score(Head(np.ones(1, np.float32), -4.0))
+    (stream,) = past.score(Head(np.full(1, 8, np.float32), -4.0))
     (event,) = Replay(Model("pocket").card).events(stream, Threshold(0.4, 0.1))
     assert event.onset_s == pytest.approx(40, abs=1.5 + hop_s)
     assert event.offset_s == pytest.approx(50, abs=1.5 + hop_s)
@@ -331,7 +331,7 @@ def test_a_pause_in_the_past_ends_an_event(tmp_path):
     append_records(path, header, b"".join(records))
     past = Past(FeatureStore(tmp_path), header.digest)
     assert past.seconds == 20.0
-    (stream,) = past.score(Head(np.ones(1, np.float32), -4.0))
+    (stream,) = past.score(Head(np.full(1, 8, np.float32), -4.0))
     assert len([*Replay(Model("pocket").card).events(stream, Threshold(0.4, 0.1))]) == 2
 
 

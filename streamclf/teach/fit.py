@@ -2,10 +2,12 @@
 
 With five examples of hundreds of values each, the examples alone say little about which values
 matter. The background says more: how the values of all other sounds spread, and together. So the
-features are first whitened by the background's covariance, half of it shrunk towards equal
-variances; in that space a strongly regularised logistic regression tells examples from background.
-At its strong end this is linear discriminant analysis, from which it moves as far as the examples
-carry it. Each example counts the same, however long it is, and so do examples and background.
+features, brought to length 1, are first whitened by the background's covariance, half of it shrunk
+towards equal variances; in that space a regularised logistic regression tells examples from
+background. At its strong end this is linear discriminant analysis, from which it moves as far as
+the examples carry it. Each example counts the same, however long it is, and so do examples and
+background. A second fit gives the background's nearest windows half of its weight: what the sound
+is taken for matters more than the many windows that nobody takes for it.
 
 Sources: O. Ledoit and M. Wolf, "A well-conditioned estimator for large-dimensional covariance
 matrices", 2004; J. Snell et al., "Prototypical Networks for Few-shot Learning", 2017, whose
@@ -22,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.teach.examples import Features
+from streamclf.teach.taught_graph import to_unit_length
 
 CONFUSED_SHARE = 0.3
 """Share of what it is told apart from that sounds named for it (``--not``) have together."""
@@ -39,10 +42,13 @@ class Fit:
         shrinkage: Part of the covariance that is replaced by equal variances; with 1 the fit is a
             plain logistic regression of values that are scaled by their spread.
         decay: Weight of the squared norm of the whitened weights.
+        nearest: Part of the background that has half of its weight in a second fit, as the first
+            one takes it for the sound; 0 for one fit.
     """
 
     shrinkage: float = 0.5
-    decay: float = 3.0
+    decay: float = 0.3
+    nearest: float = 0.05
 
 
 FIT = Fit()
@@ -61,8 +67,8 @@ class Background:
     def __init__(
         self, windows: Features, confused: Features | None = None, settings: Fit = FIT
     ) -> None:
-        self._decay = settings.decay
-        every = windows.astype(np.float64)
+        self._decay, self._nearest = settings.decay, settings.nearest
+        every = to_unit_length(windows).astype(np.float64)
         self._mean = every.mean(axis=0)
         spread = every.std(axis=0)
         # A value that never changes in the background must not decide everything.
@@ -84,25 +90,36 @@ class Background:
             examples: Features of each example's windows, ``(windows, size)``.
 
         Returns:
-            Weights ``(size,)``, and what is to be added so that the background's mean gives 0.
+            Weights ``(size,)`` of features of length 1, and what is to be added so that the
+            background's mean gives 0.
         """
-        groups = [(self.whiten(each), 0.5 / len(examples)) for each in examples]
-        n_of = len(groups)
+        own = [self.whiten(each) for each in examples]
         confused = CONFUSED_SHARE if self._confused is not None else 0.0
-        groups.append((self._others, 0.5 * (1 - confused)))
+        groups = [(rows, 0.5 / len(own)) for rows in own]
         if self._confused is not None:
             groups.append((self._confused, 0.5 * confused))
-        rows = np.concatenate([rows for rows, _ in groups])
-        weights = np.concatenate([np.full(len(rows), share / len(rows)) for rows, share in groups])
-        n_examples = sum(len(rows) for rows, _ in groups[:n_of])
-        targets = (np.arange(len(rows)) < n_examples).astype(np.float64)
+        fixed = [np.full(len(rows), share / len(rows)) for rows, share in groups]
+        rows = np.concatenate([*(rows for rows, _ in groups), self._others])
+        targets = (np.arange(len(rows)) < sum(map(len, own))).astype(np.float64)
+        of_others = np.full(len(self._others), 1 / len(self._others))
+        weights = np.concatenate([*fixed, of_others * 0.5 * (1 - confused)])
         fitted = _fit_logistic(rows, targets, weights, self._decay)
+        if self._nearest:
+            of_others = self._weigh_nearest(self._others @ fitted)
+            weights = np.concatenate([*fixed, of_others * 0.5 * (1 - confused)])
+            fitted = _fit_logistic(rows, targets, weights, self._decay)
         direction = self._whitening @ fitted / self._spread
         return direction.astype(np.float32), -float(self._mean @ direction)
 
+    def _weigh_nearest(self, values: Wide) -> Wide:
+        """Weigh the windows of the background by how near they come; the sum is 1."""
+        near = values >= np.quantile(values, 1 - self._nearest)
+        shares = np.where(near, 0.5 / max(near.sum(), 1), 0.5 / max((~near).sum(), 1))
+        return np.asarray(shares)
+
     def whiten(self, features: Features) -> Wide:
         """Measure features ``(windows, size)`` by how the background spreads."""
-        scaled = (features.astype(np.float64) - self._mean) / self._spread
+        scaled = (to_unit_length(features).astype(np.float64) - self._mean) / self._spread
         return np.asarray(scaled @ self._whitening)
 
 

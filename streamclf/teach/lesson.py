@@ -1,21 +1,17 @@
 """A lesson: from examples of a sound to a layer with a threshold that means something.
 
 A layer's raw values are measured in spreads of the background. Where the *bar* lies on that scale,
-at which a window counts half, follows from three things:
+at which a window counts, `streamclf.teach.bar` chooses. It weighs what is found of the examples
+against what is false: each example in turn is left out, the layer is fitted without it, and hears
+its scenes; and the past is replayed, to which common sounds are added.
 
-- what was told apart from it: the past, replayed, has at most so many events a week; without a past
-  the tail of the common sounds is drawn on to that rate;
-- the examples: each in turn is left out, the layer is fitted without it, and it has to be found in
-  most of its scenes;
-- a floor between both, for a past of a few hours says little about a week.
-
-Where these contradict each other, the examples win, and the report says how often it would have
-been heard: what was heard may well have been the sound itself.
+Where the wanted number of false events and the examples contradict each other, the examples win,
+and the report says how often it would have been heard: what was heard may well have been the sound
+itself.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,14 +21,12 @@ import numpy.typing as npt
 from streamclf.core.card import Card, Threshold
 from streamclf.core.errors import UsageError
 from streamclf.teach.backtest import PastEvent, Replay
-from streamclf.teach.examples import Example, Features
+from streamclf.teach.bar import THRESHOLD, Heard, choose_bar
+from streamclf.teach.examples import HOP_S, Example, Features
 from streamclf.teach.fit import FIT, Background, Fit
-from streamclf.teach.past import Past, PastStream
+from streamclf.teach.past import Past
 from streamclf.teach.taught_graph import Head
 
-THRESHOLD = Threshold(0.4, 0.1)
-"""Averaged scores at which events of a taught label begin and end. A short sound fills a part of
-the average alone."""
 MOST_BACKGROUND = 4000
 """Windows of the past that the layer is fitted to."""
 ALIKE = 0.25
@@ -42,17 +36,8 @@ MOST_ALIKE = 0.2
 little of the sound."""
 MOST_LEFT_OUT = 8
 """Examples that are left out in turn."""
-FOUND = 0.6
-"""Part of the examples' scenes that is to be found."""
 OWN_DISCOUNT = 0.65
 """Factor of the values of an example that was not left out, as the only one."""
-FLOOR = 0.35
-"""Least bar, as a part of the typical value of the examples."""
-LEAST_TYPICAL = 0.99
-"""Part of the background whose values a typical example exceeds, whatever the examples say."""
-TYPICAL_LOGIT = 4.0
-"""Logit of an example's loudest windows."""
-N_BARS = 9
 WEEK_S = 7 * 86_400.0
 
 
@@ -107,24 +92,28 @@ def learn(
         raise UsageError("no examples are given: name recordings of the sound, three or more")
     background = _background(examples, against, common, past, fit)
     layer = _fit(background, [each.windows for each in examples])
-    held_out = _hold_out(background, examples, layer)
-    highest = [scene.highest for scene in held_out]
-    values = layer.values(background.windows)
-    typical = max(float(np.median(highest)), float(np.quantile(values, LEAST_TYPICAL)))
+    scenes = _hold_out(background, examples, layer)
     streams = list(past.score(layer.head)) if past is not None else []
+    none = np.zeros(0, np.float32)
+    heard = Heard(
+        scenes,
+        [(stream.logits, stream.every_s) for stream in streams],
+        layer.values(common) if len(common) else none,
+        HOP_S,
+    )
+    bar = choose_bar(heard, at_most * 3600 / WEEK_S)
     replay = Replay(card)
-    rate_bar = _bar_by_past(replay, streams, typical, at_most)
-    tail_bar = _tail_bar(values, at_most)
-    found_bar = max(float(np.quantile(highest, 1 - FOUND)), FLOOR * typical)
-    bar = min(max(rate_bar, min(tail_bar, typical * 0.7), FLOOR * typical), found_bar)
-    gain = _gain(typical, bar)
-    events = [event for stream in streams for event in replay.events(stream, THRESHOLD, bar, gain)]
+    events = [
+        event
+        for stream in streams
+        for event in replay.events(stream, THRESHOLD, -bar.constant / bar.gain, bar.gain)
+    ]
     events.sort(key=lambda event: (event.onset_us is None, event.onset_us or 0, event.onset_s))
     return Lesson(
-        Head(layer.head.weights * np.float32(gain), gain * (layer.head.bias - bar)),
+        Head(layer.head.weights * np.float32(bar.gain), bar.gain * layer.head.bias + bar.constant),
         THRESHOLD,
-        sum(scene.highest >= bar for scene in held_out),
-        len(held_out),
+        sum(bar.is_found(values, HOP_S) for values in scenes),
+        len(scenes),
         events,
         past.seconds if past is not None else 0.0,
         _heard_as(card, examples),
@@ -139,20 +128,6 @@ class _Layer:
 
     def values(self, features: Features) -> npt.NDArray[np.float32]:
         return self.head.logits(features)
-
-
-@dataclass(frozen=True, eq=False)
-class _HeldOut:
-    """Values of a scene's windows by a layer that did not learn from its example."""
-
-    values: npt.NDArray[np.float32]
-    holds: npt.NDArray[np.bool_]
-
-    @property
-    def highest(self) -> float:
-        """The highest mean of two windows, one behind the other."""
-        pairs = (self.values[:-1] + self.values[1:]) / 2 if self.values.size > 1 else self.values
-        return float(pairs.max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,75 +169,25 @@ def _background(
 
 def _fit(apart: _Apart, examples: Sequence[Features]) -> _Layer:
     weights, constant = apart.background.fit(examples)
-    values = apart.windows @ weights + np.float32(constant)
+    values = Head(weights, constant).logits(apart.windows)
     spread = max(float(values.std()), 1e-12)
     return _Layer(Head(np.asarray(weights / np.float32(spread)), constant / spread))
 
 
-def _hold_out(apart: _Apart, examples: Sequence[Example], layer: _Layer) -> list[_HeldOut]:
-    """Hear each example's scenes by a layer that was fitted without it."""
+def _hold_out(
+    apart: _Apart, examples: Sequence[Example], layer: _Layer
+) -> list[npt.NDArray[np.float32]]:
+    """Values of the windows of each example's scenes, by a layer that was fitted without it."""
     if len(examples) == 1:
         return [
-            _HeldOut(layer.values(scene.features) * np.float32(OWN_DISCOUNT), scene.sounding)
-            for scene in examples[0].scenes
+            layer.values(scene.features) * np.float32(OWN_DISCOUNT) for scene in examples[0].scenes
         ]
     held_out = []
     for number, example in enumerate(examples[:MOST_LEFT_OUT]):
         others = [each.windows for k, each in enumerate(examples) if k != number]
         without = _fit(apart, others)
-        held_out += [
-            _HeldOut(without.values(scene.features), scene.sounding) for scene in example.scenes
-        ]
+        held_out += [without.values(scene.features) for scene in example.scenes]
     return held_out
-
-
-def _gain(typical: float, bar: float) -> float:
-    return TYPICAL_LOGIT / max(typical - bar, 0.3 * typical)
-
-
-def _bar_by_past(
-    replay: Replay, streams: Sequence[PastStream], typical: float, at_most: float
-) -> float:
-    """Find the lowest bar at which the past has at most so many events a week."""
-    seconds = sum(stream.logits.size * stream.every_s for stream in streams)
-    allowed = math.floor(at_most * seconds / WEEK_S)
-    bars = np.linspace(FLOOR, 1.5, N_BARS) * typical
-    low, high = 0, len(bars) - 1
-    while low < high:
-        middle = (low + high) // 2
-        bar = float(bars[middle])
-        if _has_more(replay, streams, bar, _gain(typical, bar), allowed):
-            low = middle + 1
-        else:
-            high = middle
-    return float(bars[low])
-
-
-def _has_more(
-    replay: Replay, streams: Sequence[PastStream], bar: float, gain: float, allowed: int
-) -> bool:
-    n_events = 0
-    for stream in streams:
-        for _ in replay.events(stream, THRESHOLD, bar, gain):
-            n_events += 1
-            if n_events > allowed:
-                return True
-    return False
-
-
-def _tail_bar(values: npt.NDArray[np.float32], at_most: float) -> float:
-    """Draw the tail of the background's values on to a rate of windows.
-
-    The values above the highest hundredth are taken to fall exponentially. An event is about three
-    windows.
-    """
-    if not values.size:
-        return 0.0
-    start = float(np.quantile(values, 0.99))
-    above = values[values > start] - start
-    mean_excess = float(above.mean()) if above.size else 0.0
-    wanted = 3 * max(at_most, 0.1) / (WEEK_S / 0.5)
-    return start + mean_excess * math.log(max(0.01 / wanted, 1.0))
 
 
 def _heard_as(card: Card, examples: Sequence[Example]) -> list[tuple[str, int]]:

@@ -3,8 +3,11 @@
 The label's linear layer stands beside the last layer, on the same features, and its output is
 appended to the logits::
 
-    features -> last layer -> logits of the others --+
-    features -> MatMul, Add -> the label's logit ----+-> Concat -> logits
+    features -> last layer ------------------------------------> logits of the others --+
+    features -> sums as they are kept -> length 1 -> MatMul, Add -> the label's logit --+-> logits
+
+The layer takes features of length 1 (`to_unit_length`), in the graph as in the past. Loud and clear
+sounds have long features, and would otherwise be taken for whatever was taught.
 
 So the nodes that were there compute what they computed, to the last bit, and taking the label away
 gives the former graph. Each taught label has nodes of its own, numbered upwards.
@@ -22,8 +25,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf.core.card import METADATA_KEY, Card, format_card
+from streamclf.core.card import METADATA_KEY, Card, Features, format_card
 from streamclf.core.errors import ModelError
+from streamclf.model.features import random_signs
 from streamclf.model.vetting.vetting import vet_model
 
 PREFIX = "taught/"
@@ -31,12 +35,23 @@ OTHERS = f"{PREFIX}others"
 """Name of the logits of the labels that were not taught."""
 FEATURES = f"{PREFIX}features"
 """Name of the features as float32, where the graph has them in another type."""
+SIGNS, SUMS = f"{PREFIX}signs", f"{PREFIX}sums"
+"""Names of the signs by which features are added up to those that are kept, and of the sums."""
+UNIT = f"{PREFIX}unit"
+"""Name of the features of length 1, which all taught labels share."""
+_SHARED = (FEATURES, SIGNS, f"{SIGNS}/float", SUMS, UNIT)
 _NUMBER = re.compile(rf"{PREFIX}(\d+)/.*")
+
+
+def to_unit_length(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Divide features ``(windows, size)`` by their lengths; those that are all 0 stay so."""
+    lengths = np.sqrt(np.sum(features * features, axis=1, keepdims=True))
+    return np.asarray(features / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A linear layer with one output, the logit of a label.
+    """A linear layer with one output, the logit of a label, on features of length 1.
 
     Attributes:
         weights: ``(size,)`` float32.
@@ -47,8 +62,9 @@ class Head:
     bias: float
 
     def logits(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Compute logits ``(windows,)`` from features ``(windows, size)``."""
-        return np.asarray(features @ self.weights + np.float32(self.bias), dtype=np.float32)
+        """Compute logits ``(windows,)`` from features as they are kept, ``(windows, size)``."""
+        unit = to_unit_length(features)
+        return np.asarray(unit @ self.weights + np.float32(self.bias), dtype=np.float32)
 
 
 def read_graph(path: Path) -> Any:
@@ -64,13 +80,13 @@ def read_graph(path: Path) -> Any:
         raise ModelError(f"{path}: cannot be read as a model: {error}") from error
 
 
-def add_label(model: Any, card: Card, tensor: str, head: Head) -> None:
+def add_label(model: Any, card: Card, form: Features, head: Head) -> None:
     """Add an output for a label behind all others.
 
     Args:
         model: The graph with its metadata; it is changed.
         card: The card with the new label at its end, which replaces the card in the file.
-        tensor: Name of the features.
+        form: Features of the card.
         head: The label's layer.
 
     Raises:
@@ -78,11 +94,13 @@ def add_label(model: Any, card: Card, tensor: str, head: Head) -> None:
     """
     graph = model.graph
     output = _find_output(graph, card)
-    if not any(tensor in node.output for node in graph.node):
-        raise ModelError(f"the graph has no tensor {tensor!r}, which its card names as features")
+    if not any(form.tensor in node.output for node in graph.node):
+        raise ModelError(
+            f"the graph has no tensor {form.tensor!r}, which its card names as features"
+        )
     element = output.type.tensor_type.elem_type
     join = _take_join(graph, output.name)
-    features = _float_features(graph, tensor)
+    _add_unit_features(graph, form)
     name = f"{PREFIX}{_next_number(graph)}/"
     column = np.asarray(head.weights, dtype=np.float32)[:, np.newaxis]
     graph.initializer.extend(
@@ -94,7 +112,7 @@ def add_label(model: Any, card: Card, tensor: str, head: Head) -> None:
     last = name + ("logit" if element == TensorProto.FLOAT else "float")
     graph.node.extend(
         [
-            helper.make_node("MatMul", [features, name + "weights"], [name + "product"]),
+            helper.make_node("MatMul", [UNIT, name + "weights"], [name + "product"]),
             helper.make_node("Add", [name + "product", name + "bias"], [last]),
         ]
     )
@@ -155,7 +173,8 @@ def remove_label(model: Any, card: Card, place: int) -> None:
     _drop(graph.node, lambda node: node.output[0].startswith(own))
     _drop(graph.initializer, lambda tensor: tensor.name.startswith(own))
     if len(concat.input) == 1:
-        _drop(graph.node, lambda node: node.output[0] in (output.name, FEATURES))
+        _drop(graph.node, lambda node: node.output[0] in (output.name, *_SHARED))
+        _drop(graph.initializer, lambda tensor: tensor.name in _SHARED)
         _rename(graph, OTHERS, output.name)
     _write_card(model, output, card)
 
@@ -193,14 +212,26 @@ def _take_join(graph: Any, output: str) -> Any:
     return join
 
 
-def _float_features(graph: Any, tensor: str) -> str:
-    """Add the conversion of the features to float32 once; where they have it, it changes nothing.
+def _add_unit_features(graph: Any, form: Features) -> None:
+    """Add the features of length 1 once, as float32.
 
-    ONNX Runtime drops a conversion to the type that is there.
+    ONNX Runtime drops a conversion to the type that is there. The signs are kept as whole numbers,
+    a quarter of the size; what the sums are multiplied by does not change their direction.
     """
-    if not any(FEATURES in node.output for node in graph.node):
-        graph.node.append(helper.make_node("Cast", [tensor], [FEATURES], to=TensorProto.FLOAT))
-    return FEATURES
+    known = {name for node in graph.node for name in node.output}
+    nodes = [helper.make_node("Cast", [form.tensor], [FEATURES], to=TensorProto.FLOAT)]
+    kept = FEATURES
+    if form.width is not None:
+        kept = SUMS
+        if SUMS not in known:
+            signs = np.sign(random_signs(form.width, form.size)).astype(np.int8)
+            graph.initializer.append(numpy_helper.from_array(signs, SIGNS))
+        nodes += [
+            helper.make_node("Cast", [SIGNS], [f"{SIGNS}/float"], to=TensorProto.FLOAT),
+            helper.make_node("MatMul", [FEATURES, f"{SIGNS}/float"], [SUMS]),
+        ]
+    nodes.append(helper.make_node("LpNormalization", [kept], [UNIT], axis=1, p=2))
+    graph.node.extend(node for node in nodes if node.output[0] not in known)
 
 
 def _next_number(graph: Any) -> int:

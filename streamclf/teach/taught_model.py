@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
-from streamclf.model.features import random_signs
 from streamclf.model.model_file import find_card
 from streamclf.model.options import CardOptions
 from streamclf.teach.taught_graph import Head, add_label, read_graph, read_heads, remove_label
@@ -43,15 +41,7 @@ def taught_heads(path: Path, card: Card) -> dict[str, Head]:
     """
     if not card.taught:
         return {}
-    features = card.features
-    assert features is not None
     heads = read_heads(read_graph(path), card)
-    wide = [head for head in heads if head.weights.size != features.size]
-    if wide and features.width is not None:  # such a layer is signs @ weights
-        signs = random_signs(features.width, features.size)
-        columns = np.stack([head.weights for head in heads], axis=1)
-        kept = np.linalg.lstsq(signs, columns, rcond=None)[0].astype(np.float32)
-        heads = [Head(kept[:, k], head.bias) for k, head in enumerate(heads)]
     return dict(zip(card.labels[-card.n_taught :], heads, strict=True))
 
 
@@ -107,10 +97,7 @@ def with_label(
     )
     features = card.features
     assert features is not None
-    if features.width is not None:
-        weights = random_signs(features.width, features.size) @ head.weights
-        head = Head(weights.astype(np.float32), head.bias)
-    add_label(model, card, features.tensor, head)
+    add_label(model, card, features, head)
     content: bytes = model.SerializeToString()
     return content
 
