@@ -50,6 +50,7 @@ from train.nets.efficientat import (
 )
 from train.nets.pocket_network import SAMPLE_RATE as POCKET_RATE
 from train.nets.pocket_network import WINDOW_SAMPLES
+from train.pocket_parts.pretrained_run import list_sources
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 
 NOT_TUNED = "Thresholds are not tuned."
@@ -252,7 +253,10 @@ def describe_pupil(
     name: str, labels: list[str], config: dict[str, Any], result: dict[str, Any]
 ) -> Card:
     """The card of a pupil; thresholds are not tuned."""
-    (source,) = config["sources"]
+    heard = "; ".join(
+        f"{source['name']}, {source['hours']:.1f} h ({source['licence']})"
+        for source in list_sources(config)
+    )
     teacher = config["teacher"]
     return Card(
         name=name,
@@ -263,7 +267,7 @@ def describe_pupil(
         activation="sigmoid",
         thresholds=choose_thresholds(labels),
         training_data=(
-            f"{source['name']}, {source['hours']:.1f} h ({source['licence']}), without labels: it "
+            f"{heard}, without labels: it "
             f"learned to say of {result['windows']:,} windows mixed from them what "
             f"{teacher['name']} ({teacher['file']}, SHA-256 {teacher['sha256']}; trained on "
             "AudioSet) says of them."
@@ -287,5 +291,6 @@ def describe_pupil(
 
 def _begun(config: dict[str, Any]) -> str:
     """How long a run was to be before its length was changed."""
-    before = [str(passes) for passes in config.get("plan", [])[:-1]]
-    return f" (begun with --passes {', then '.join(before)})" if before else ""
+    before = [str(length) for length in config.get("plan", [])[:-1]]
+    option = "--minutes" if config.get("minutes") else "--passes"
+    return f" (begun with {option} {', then '.join(before)})" if before else ""

@@ -13,6 +13,10 @@ The learning rate stays the same until the last `COOLING` of the run. Until then
 changed: more of them go on as if they had been planned, and as many as are done anyway bring it to
 an end.
 
+Where there is a GPU, shards are no use: with ``--fresh --minutes 10`` it makes and hears mixtures
+that nothing has learned from yet, as fast as the pupil learns (`train.distillation.fresh`), until
+the time is over; ``--start RUN`` begins with another run's state.
+
 Sources: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015);
 teacher: EfficientAT's mn04_as (`train.nets.efficientat`).
 """
@@ -25,6 +29,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +38,19 @@ import torch
 from torch import Tensor
 
 from train.audio.tracks import Tracks
+from train.audio.tracks_on_device import Mixer
 from train.base.arguments import Parser
 from train.base.devices import make_fabric
 from train.base.errors import RunError, UsageError
 from train.base.exit_codes import exit_codes
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
-from train.datasets.prepared import ClipSet, open_prepared
+from train.datasets.prepared import ClipSet, open_prepared, pool
+from train.distillation.fresh import DeviceEar, Fresh
+from train.distillation.fresh_run import check_start, hasten, learn_fresh, windows_of
 from train.distillation.heard import PER_SHARD, Heard
 from train.distillation.pupil import PUPILS, WIDE, AnyPupil, Pupil
-from train.distillation.schooling import QUIET_DB, QUIET_SHARE, Crops, Schooling
+from train.distillation.schooling import QUIET_DB, QUIET_SHARE, Schooling
 from train.distillation.wide import PUPIL
 from train.loop.batch_norm import N_BATCHES, recompute_statistics
 from train.loop.learner import Learner
@@ -65,11 +73,13 @@ COOLING = 0.2
 N_JUDGED = 2
 """Shards of the held-out sources."""
 
+JUDGED_SEED = 10_000
+
 HELD_OUT = ("openclonk-data", "freeciv-data", "linphone-common", "lincity-ng-data", "pingus-data",
             "7kaa-data", "asc-music", "asterisk-core-sounds-ru-g722")  # fmt: skip
 """Packages that nothing is learned from, to judge by."""
 
-SCHEDULE = ("passes", "recipe", "steps", "commands")
+SCHEDULE = ("passes", "minutes", "recipe", "steps", "commands")
 """Fields of a run's description that depend on its length."""
 
 EVERY = 50
@@ -80,29 +90,83 @@ EVERY = 50
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = make_parser().parse_args(arguments)
+    check(options)
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.fresh:
+        return distil_fresh(options)
     training, judged = open_heard(options)
     if options.only_hear:
         return hear_all(training, judged, options)
-    recipe = Recipe(
-        epochs=options.passes, batch_size=options.batch, optimiser="adamw",
-        learning_rate=options.rate, weight_decay=0.02, schedule="trapezoid", warm_up=0.01,
-        drops=(1 - COOLING,), clip_norm=5.0, ema=0.999,
-    )  # fmt: skip
+    recipe = make_recipe(options, options.passes)
     n_steps = options.passes * len(group_numbers(options.shards)) * steps_of_group(options)
-    config = describe(options, recipe, training, n_steps)
+    config = describe(options, recipe, training.tracks, n_steps)
+    run = open_run(options, config)
+    torch.manual_seed(options.seed)
+    learner, progress = learn(training, judged, recipe, run, options)
+    pupil = finish(run, learner, progress)
+    return conclude(run, pupil, judged, windows_of(config, n_steps))
+
+
+def distil_fresh(options: argparse.Namespace) -> int:
+    """A run that learns from fresh mixtures; its exit code."""
+    from train.nets.efficientat import open_efficientat
+
+    tracks, held_out = open_tracks(options)
+    recipe = make_recipe(options, 1)
+    config = describe(options, recipe, tracks, options.steps or 0)
+    run = open_run(options, config)
+    torch.manual_seed(options.seed)
+    fabric = make_fabric(options.accelerator, options.precision)
+    hasten(fabric)
+    kind, device = PUPILS[options.layers], fabric.device
+    mixer = Mixer(tracks, device)
+    network, _ = open_efficientat(options.teacher)
+    ear = DeviceEar(network, kind.make_front_end(), device, hints=kind.hints_kept)
+    fresh = Fresh(tracks, options.seed, mixer, ear, options.teacher)
+    learner, progress = learn_fresh(fresh, recipe, run, options, fabric)
+    run.write_json(CONFIG, run.read_json(CONFIG) | {"steps": progress.step})
+    pupil = finish(run, learner, progress)
+    judged = Fresh(held_out, JUDGED_SEED, mixer, ear, options.teacher)
+    return conclude(run, pupil, judged, windows_of(config, progress.step))
+
+
+def open_run(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
+    """Make the run's folder, or open it to go on."""
     if options.resume:
         run = RunFolder.open(options.save)
         run.lock()
         check_same(run, config)
-    else:
-        RunFolder.check_free(options.save, overwrite=options.overwrite)
-        run = RunFolder.create(options.save, IMITATION, overwrite=options.overwrite)
-        run.write_json(CONFIG, config)
-    torch.manual_seed(options.seed)
-    pupil = learn(training, judged, recipe, run, options)
-    n_windows = n_steps * options.batch * Crops(training.front_end).n_windows
+        return run
+    RunFolder.check_free(options.save, overwrite=options.overwrite)
+    run = RunFolder.create(options.save, IMITATION, overwrite=options.overwrite)
+    run.write_json(CONFIG, config)
+    return run
+
+
+def make_recipe(options: argparse.Namespace, passes: int) -> Recipe:
+    """How it learns."""
+    return Recipe(
+        epochs=passes, batch_size=options.batch, optimiser="adamw",
+        learning_rate=options.rate, weight_decay=0.02, schedule="trapezoid", warm_up=0.01,
+        drops=(1 - COOLING,), clip_norm=5.0, ema=options.average,
+    )  # fmt: skip
+
+
+def finish(run: RunFolder, learner: Learner, progress: Progress) -> AnyPupil:
+    """Keep the averaged weights."""
+    learner.save(run, progress)
+    run.write_json("history.json", progress.epochs)
+    pupil = learner.system.network
+    pupil.load_state_dict(learner.average)
+    kept = {k: v for k, v in pupil.body.state_dict().items() if not k.startswith("output.")}
+    run.write_tensors(PUPIL, dict(pupil.state_dict()))
+    run.write_tensors(WEIGHTS, kept)
+    return pupil.eval()
+
+
+def conclude(run: RunFolder, pupil: AnyPupil, judged: Heard | Fresh, n_windows: int) -> int:
+    """Judge, and write down the result."""
     result = {
         "windows": n_windows,
         "windows_quieter": n_windows,
@@ -122,10 +186,11 @@ def make_parser() -> Parser:
         description="Train a small network to hear what EfficientAT hears, without labels.",
     )
     option = parser.add_argument
-    option("--sounds", type=Path, required=True, metavar="PREPARED",
-           help="prepared at 16 kHz (train.datasets.free_sounds DIR --out PREPARED)")  # fmt: skip
-    option("--weights", type=Path, metavar="NPZ", help="how often each source is drawn (python -m "
-           "train.hear_sources)")  # fmt: skip
+    option("--sounds", type=Path, required=True, nargs="+", metavar="PREPARED",
+           help="prepared at 16 kHz (train.datasets.free_sounds DIR --out PREPARED); several are "
+           "as one")  # fmt: skip
+    option("--weights", type=Path, nargs="+", metavar="NPZ", help="how often each source is drawn "
+           "(python -m train.hear_sources); of several, the last that names it counts")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="PT", help="mn04_as_mAP_432.pt")
     option("--layers", choices=PUPILS, default="teacher", help="teacher: its own layers, made for "
            "streams, beginning with its weights; pocket: wider ones than pocket's, beginning with "
@@ -135,9 +200,22 @@ def make_parser() -> Parser:
     option("--passes", type=int, default=6, help="how often each mixture is heard (6)")
     option("--batch", type=int, default=32, help="mixtures a batch (32)")
     option("--seed", type=int, default=1, help="of everything drawn at random (1)")
-    option("--cache", type=Path, required=True, metavar="DIR", help="where shards are kept")
+    option("--cache", type=Path, metavar="DIR", help="where shards are kept")
     option("--only-hear", action="store_true", help="make the shards, from the last to the first, "
            "and learn nothing")  # fmt: skip
+    option("--fresh", action="store_true", help="learn from mixtures made as they are needed, "
+           "instead of shards: for a GPU")  # fmt: skip
+    option("--minutes", type=float, metavar="M", help="length of a --fresh run, in time")
+    option("--steps", type=int, metavar="N", help="length of a --fresh run, in batches")
+    option("--crops", type=int, default=2, help="crops of each fresh mixture (2)")
+    option("--filtered", type=float, default=0.3, metavar="SHARE", help="part of the fresh tracks "
+           "that are filtered, 0 to 1 (0.3)")  # fmt: skip
+    option("--workers", type=int, default=0, help="processes that decide what is in fresh mixtures "
+           "(0)")  # fmt: skip
+    option("--start", type=Path, metavar="RUN", help="begin a --fresh run with the state of "
+           "another run of the same layers")  # fmt: skip
+    option("--average", type=float, default=0.999, metavar="DECAY", help="decay of the averaged "
+           "weights, a step (0.999)")  # fmt: skip
     option("--threads", type=int, default=1, help="CPU threads (1)")
     option("--accelerator", default="auto", help="auto, cpu, cuda (auto)")
     option("--precision", default="bf16-mixed", help="32-true or bf16-mixed (bf16-mixed)")
@@ -147,33 +225,59 @@ def make_parser() -> Parser:
     return parser
 
 
-def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
-    """Shards of what is learned from, and of what is held out."""
+def check(options: argparse.Namespace) -> None:
+    """That the options make sense together.
+
+    Raises:
+        UsageError: They do not.
+    """
     if options.save is None and not options.only_hear:
         raise UsageError("--save is missing: name the run's folder")
-    for option, least in (("shards", N_MEASURED), ("passes", 1), ("batch", 2)):
-        if getattr(options, option) < least:
-            raise UsageError(f"--{option} is {getattr(options, option)}, must be {least} or more")
-    clips = open_prepared(options.sounds)
+    if not options.fresh and options.cache is None:
+        raise UsageError("--cache is missing: name a folder for shards, or learn with --fresh")
+    least = {"shards": N_MEASURED, "passes": 1, "batch": 2, "crops": 1, "workers": 0, "steps": 1}
+    for option, lowest in least.items():
+        value = getattr(options, option)
+        if value is not None and value < lowest:
+            raise UsageError(f"--{option} is {value}, must be {lowest} or more")
+    for option in ("filtered", "average"):
+        if not 0 <= getattr(options, option) <= 1:
+            raise UsageError(f"--{option} is {getattr(options, option)}, must lie in 0..1")
+    if options.minutes is not None and not options.minutes > 0:
+        raise UsageError(f"--minutes is {options.minutes:g}, must be more than 0")
+    if options.fresh and (options.minutes is None) == (options.steps is None):
+        raise UsageError("--fresh takes --minutes or --steps: give one of them")
+    if options.fresh and options.only_hear:
+        raise UsageError("--only-hear makes shards, --fresh takes none: give one of them")
+    for option in ("minutes", "steps", "start"):
+        if not options.fresh and getattr(options, option) is not None:
+            raise UsageError(f"--{option} goes with --fresh: add it")
+
+
+def open_tracks(options: argparse.Namespace) -> tuple[Tracks, Tracks]:
+    """What is learned from, and what is held out."""
+    clips = pool([open_prepared(folder) for folder in options.sounds])
     held = [k for k, clip in enumerate(clips.clips) if clip.source.split("/")[0] in HELD_OUT]
     others = sorted(set(range(len(clips.clips))) - set(held))
-    weights = read_weights(options.weights)
-    make = lambda rows: _tracks(clips.take(rows), weights)  # noqa: E731
+    weights = read_weights(options.weights or ())
+    return _tracks(clips.take(others), weights), _tracks(clips.take(held or others), weights)
+
+
+def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
+    """Shards of what is learned from, and of what is held out."""
     kind = PUPILS[options.layers]
     front_end = kind.make_front_end()
+    names = ("training", options.seed), ("judged", JUDGED_SEED)
     training, judged = (
         Heard(
             shards_of(options.cache, name, kind),
-            make(rows),
+            tracks,
             options.teacher,
             seed,
             front_end,
             kind.hints_kept,
         )
-        for name, rows, seed in (
-            ("training", others, options.seed),
-            ("judged", held or others, 10_000),
-        )
+        for tracks, (name, seed) in zip(open_tracks(options), names, strict=True)
     )
     return training, judged
 
@@ -183,12 +287,13 @@ def shards_of(cache: Path, name: str, kind: type[AnyPupil]) -> Path:
     return cache / f"{name}-{kind.layers}"
 
 
-def read_weights(path: Path | None) -> dict[str, float]:
+def read_weights(paths: Sequence[Path]) -> dict[str, float]:
     """How often each source is drawn; empty where they are all alike."""
-    if path is None:
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return dict(zip(file["source"].tolist(), file["weight"].tolist(), strict=True))
+    weights: dict[str, float] = {}
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            weights |= zip(file["source"].tolist(), file["weight"].tolist(), strict=True)
+    return weights
 
 
 def _tracks(clips: ClipSet, weights: dict[str, float]) -> Tracks:
@@ -197,12 +302,12 @@ def _tracks(clips: ClipSet, weights: dict[str, float]) -> Tracks:
 
 
 def describe(
-    options: argparse.Namespace, recipe: Recipe, training: Heard, n_steps: int
+    options: argparse.Namespace, recipe: Recipe, tracks: Tracks, n_steps: int
 ) -> dict[str, Any]:
     """For ``config.json``: what decides of the weights; as of a run of `train.imitate`."""
-    clips = training.tracks.clips
+    clips = tracks.clips
     digest = hashlib.sha256(options.teacher.read_bytes()).hexdigest()
-    return {
+    config: dict[str, Any] = {
         "network": IMITATION,
         "layers": options.layers,
         "widths": list(WIDE) if options.layers == Pupil.layers else [],
@@ -222,7 +327,7 @@ def describe(
                 "name": clips.name,
                 "folds": [],
                 "clips": len(clips.clips),
-                "sources": len(training.tracks.sources),
+                "sources": len(tracks.sources),
                 "hours": round(float(clips.lengths.sum()) / clips.sample_rate / 3600, 2),
                 "licence": clips.licence,
                 "citation": clips.citation,
@@ -232,6 +337,14 @@ def describe(
         ],
         "commands": [describe_command("distil", make_parser(), vars(options))],
     }
+    if options.fresh:
+        config |= {"shards": 0, "passes": 0, "minutes": options.minutes}
+        config["fresh"] = {"crops": options.crops, "filtered": options.filtered}
+    if options.start is not None:
+        start = check_start(options.start, options.layers)
+        config["commands"] = [*start.pop("commands"), *config["commands"]]
+        config["start"] = start
+    return config
 
 
 def check_same(run: RunFolder, config: dict[str, Any]) -> None:
@@ -249,9 +362,10 @@ def check_same(run: RunFolder, config: dict[str, Any]) -> None:
                 f"{run.path}: was begun with other {name}: {str(begun.get(name))[:60]}, not "
                 f"{str(now[name])[:60]}; go on with the same options"
             )
-    if begun["passes"] != now["passes"]:
-        begun["plan"] = [*begun.get("plan", [begun["passes"]]), now["passes"]]
-        run.write_json(CONFIG, begun | {name: now[name] for name in SCHEDULE})
+    length = "minutes" if now.get("minutes") is not None else "passes"
+    if begun[length] != now[length]:
+        begun["plan"] = [*begun.get("plan", [begun[length]]), now[length]]
+        run.write_json(CONFIG, begun | {name: now[name] for name in SCHEDULE if name in now})
 
 
 def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int:
@@ -267,7 +381,7 @@ def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int
 
 def learn(
     training: Heard, judged: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
-) -> AnyPupil:
+) -> tuple[Learner, Progress]:
     """Go through the shards, some at a time; what is kept are the averaged weights.
 
     Raises:
@@ -329,13 +443,7 @@ def learn(
                 if asked and progress.step < n_steps:
                     print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
                     raise KeyboardInterrupt
-    learner.save(run, progress)
-    run.write_json("history.json", progress.epochs)
-    pupil.load_state_dict(learner.average)
-    kept = {k: v for k, v in pupil.body.state_dict().items() if not k.startswith("output.")}
-    run.write_tensors(PUPIL, dict(pupil.state_dict()))
-    run.write_tensors(WEIGHTS, kept)
-    return pupil.eval()
+    return learner, progress
 
 
 def measure_statistics(
@@ -373,7 +481,7 @@ def read_group(
 
 
 @torch.no_grad()
-def judge(pupil: AnyPupil, judged: Heard) -> dict[str, float]:
+def judge(pupil: AnyPupil, judged: Heard | Fresh) -> dict[str, float]:
     """On sources that it has not learned from: what it explains, and how often it agrees.
 
     Returns:

@@ -28,6 +28,7 @@ else:
     import train.audio.mixtures
     import train.audio.tracks
     import train.distil
+    import train.distillation.fresh_run
     import train.imitate
     import train.pocket
     import train.pocket_parts.mel_power
@@ -92,7 +93,7 @@ def made_noises(shared_folder: Path) -> Iterator[None]:
             made = MadeNoises(shared_folder / "noises")
             for module in (train.audio.mixtures, train.audio.tracks, train.pocket_parts.mel_power):
                 patch.setattr(module, "make_noise", made.make_noise)
-            for module in (train.pocket, train.distil):
+            for module in (train.pocket, train.distil, train.distillation.fresh_run):
                 patch.setattr(module, "make_noises", made.make_noises)
         yield
 

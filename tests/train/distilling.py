@@ -15,7 +15,7 @@ from filelock import FileLock
 from train import distil
 from train.datasets import prepared
 from train.datasets.prepared import Clip, ClipSet
-from train.distillation import heard
+from train.distillation import fresh, heard
 from train.nets.efficientat import EfficientAT
 
 RATE = 16000
@@ -86,6 +86,7 @@ def small(monkeypatch) -> None:
     """Shards of eight mixtures."""
     monkeypatch.setattr(heard, "PER_SHARD", 8)
     monkeypatch.setattr(distil, "PER_SHARD", 8)
+    monkeypatch.setattr(fresh, "PER_SHARD", 8)
     monkeypatch.setattr(distil, "TOGETHER", 2)
     monkeypatch.setattr(distil, "EVERY", 1)
 

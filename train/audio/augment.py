@@ -32,7 +32,10 @@ def cut(sounds: Tensor, rows: np.ndarray, starts: np.ndarray, length: int) -> Te
     Returns:
         ``(batch, ..., length)``.
     """
-    # Stacking views takes a third of the time of indexing with a tensor of all positions.
+    if sounds.is_cuda:
+        windows = sounds.unfold(-1, length, 1)
+        return windows[to_device(rows, sounds), ..., to_device(starts, sounds), :]
+    # On a CPU stacking views takes a third of the time of indexing with a tensor.
     places = zip(rows.tolist(), starts.tolist(), strict=True)
     return torch.stack([sounds[row, ..., start : start + length] for row, start in places])
 

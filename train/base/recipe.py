@@ -110,7 +110,9 @@ class Recipe:
                 {"params": weights, "weight_decay": self.weight_decay},
                 {"params": others, "weight_decay": 0.0},
             ]
-            return torch.optim.AdamW(groups, lr=self.learning_rate)
+            # On a GPU one kernel takes the step of all parameters; a CPU has no such need.
+            fused = all(p.is_cuda for p in module.parameters()) or None
+            return torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
         if self.optimiser == "adam":
             return torch.optim.Adam(
                 module.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay

@@ -12,7 +12,7 @@ and are read a stretch at a time (`ClipSet.stretches`). `fits_in_memory` decides
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -218,6 +218,41 @@ def join(clips: ClipSet, others: ClipSet) -> ClipSet:
         licence=f"{clips.licence}; {others.licence}",
         citation=f"{clips.citation}; {others.citation}",
         origin=f"{clips.origin}+{others.origin}",
+    )
+
+
+def pool(sets: Sequence[ClipSet]) -> ClipSet:
+    """Sets as one whose clips are drawn from alike; of several, the samples are read into memory.
+
+    Labels and folds are those of the first.
+
+    Raises:
+        DatasetError: They differ in sample rate, channels or task.
+    """
+    first, *others = sets
+    if not others:
+        return first
+    clips, offset = [], 0
+    for own in sets:
+        for what in ("sample_rate", "channels", "task"):
+            if getattr(own, what) != getattr(first, what):
+                raise DatasetError(
+                    f"{own.name}: {what} is {getattr(own, what)}, that of {first.name} "
+                    f"{getattr(first, what)}: they cannot be one set"
+                )
+        clips += [replace(clip, target=0, offset=clip.offset + offset) for clip in own.clips]
+        offset += len(own.samples)
+    texts = {
+        name: "; ".join(dict.fromkeys(getattr(own, name) for own in sets))
+        for name in ("licence", "citation")
+    }
+    return replace(
+        first,
+        name=" + ".join(dict.fromkeys(own.name for own in sets)),
+        clips=tuple(clips),
+        samples=np.concatenate([own.samples for own in sets]),
+        origin="+".join(own.origin for own in sets),
+        **texts,
     )
 
 

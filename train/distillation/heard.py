@@ -143,7 +143,9 @@ def encode_spectra(spectra: Tensor) -> Tensor:
 
 
 def decode_spectra(kept: Tensor) -> Tensor:
-    """Spectra of bytes, float32."""
+    """Spectra of bytes, float32; those that were not kept stay as they are."""
+    if kept.is_floating_point():
+        return kept
     return kept.float() * SPECTRUM_STEP
 
 
@@ -158,7 +160,8 @@ def hear_columns(network: EfficientAT, waveforms: Tensor) -> tuple[Tensor, Tenso
         ``(batch, columns, 384)``: features, whose mean its head takes; and ``(batch, columns,
         272)``: the widest maps of a block before, each the mean over frequency.
     """
-    maps = network.front_end(waveforms)[:, None]
+    with torch.autocast(waveforms.device.type, enabled=False):
+        maps = network.front_end(waveforms)[:, None]
     hints = maps
     for number, layer in enumerate(network.features):
         if number == HINT_LAYER:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.audio.augment import cut
 from train.base.recipe import Recipe
 from train.distillation.heard import STEP_S, FrontEnd, column_weights, decode_spectra
 from train.distillation.pupil import HOP, AnyPupil
@@ -82,12 +83,8 @@ class Schooling:
             rows: ``(batch,)``.
             starts: ``(batch,)``, steps of 0.1 s.
         """
-        begins = (starts * self.crops.per_step).tolist()
-        kept = [
-            shard["spectra"][row, :, begin : begin + self.crops.n_frames]
-            for row, begin in zip(rows.tolist(), begins, strict=True)
-        ]
-        return decode_spectra(torch.stack(kept))
+        begins = starts * self.crops.per_step
+        return decode_spectra(cut(shard["spectra"], rows, begins, self.crops.n_frames))
 
     def middles(self, shard: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         """All rows, and the start of each one's middle crop."""
@@ -98,8 +95,9 @@ class Schooling:
     def said(self, shard: dict[str, Tensor], rows: np.ndarray, starts: np.ndarray) -> Tensor:
         """``(batch * windows, 384 or 384 + 272)``: means over the columns of each window."""
         firsts = starts[:, None] + HOP * np.arange(self.crops.n_windows)
-        weights = self._weights[torch.from_numpy(firsts)]
-        places = torch.from_numpy(rows)
+        device = shard["features"].device
+        weights = self._weights[torch.from_numpy(firsts)].to(device, non_blocking=True)
+        places = torch.from_numpy(rows).to(device, non_blocking=True)
         kept = [shard[name][places] for name in ("features", "hints") if name in shard]
         columns = torch.cat(kept, dim=2).float()
         return torch.einsum("bwc,bcn->bwn", weights, columns).flatten(0, 1)

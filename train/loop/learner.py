@@ -66,17 +66,23 @@ class Learner:
                 self._follow(step + 1)
             n = len(labels)
             return torch.stack(
-                [loss * n, self.system.metric_sum(logits, labels), loss.new_tensor(n)]
+                # A tensor that is filled, unlike one that is copied, waits for nothing on a GPU.
+                [loss * n, self.system.metric_sum(logits, labels), loss.new_full((), n)]
             )
 
     def _follow(self, n_steps: int) -> None:
         """Update the exponential moving average; it follows faster at the start, over few steps."""
         decay = min(self.recipe.ema, n_steps / (n_steps + 9))
-        for name, value in self.trainable.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
+        # One call for all tensors: on a GPU each call takes as long as the work of a small tensor.
+        pairs = [(self.average[name], value) for name, value in self.trainable.state_dict().items()]
+        floats = [pair for pair in pairs if pair[1].is_floating_point()]
+        counts = [pair for pair in pairs if not pair[1].is_floating_point()]
+        if floats:
+            averages, values = map(list, zip(*floats, strict=True))
+            torch._foreach_lerp_(averages, values, 1 - decay)
+        if counts:
+            averages, values = map(list, zip(*counts, strict=True))
+            torch._foreach_copy_(averages, values)
 
     def save(self, run: RunFolder, progress: Progress) -> None:
         """Write everything that is needed to resume the run."""

@@ -160,5 +160,12 @@ def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]
 def describe_imitation(config: dict[str, Any]) -> dict[str, Any]:
     """What a run that begins with another's layers keeps of that one's ``config.json``."""
     about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
+    about["sources"] = list_sources(config)
     known = ("earlier_seeds", "commands", "layers_of", "quieter")
     return about | {key: config[key] for key in known if key in config}
+
+
+def list_sources(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a run of imitation, and the runs that it began with, have heard; each set once."""
+    heard = [*config.get("start", {}).get("sources", ()), *config["sources"]]
+    return [own for k, own in enumerate(heard) if own not in heard[:k]]

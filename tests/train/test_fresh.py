@@ -1,0 +1,258 @@
+"""Imitation of EfficientAT from mixtures that are made as they are needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+import torch
+from distilling import TONES, distil_once, learned, make_clips, small, sounds, teacher
+
+from export.published import describe_pupil
+from train import distil
+from train.audio.tracks import Tracks
+from train.audio.tracks_on_device import Mixer, Upsampler, collate, draw_filters
+from train.base.errors import DatasetError
+from train.base.errors import UsageError as WrongUsageError
+from train.datasets.prepared import open_prepared, pool
+from train.distillation import fresh_run
+from train.distillation.fresh import DeviceEar, Fresh
+from train.distillation.heard import Ear
+from train.distillation.schooling import Crops
+from train.loop.batch_norm import recompute_statistics
+from train.nets.efficientat import open_efficientat
+from train.nets.streamed_network import StreamedMel
+from train.pocket_parts.pretrained_run import list_sources
+from train.probe import read_pupil
+
+__all__ = ["distil_once", "learned", "small", "sounds", "teacher"]
+
+pytestmark = pytest.mark.train
+
+JUDGED = {"explained_variance": 0.5, "agreement": 0.5}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tracks() -> Tracks:
+    """Short tones and a long one."""
+    return Tracks(make_clips(*TONES, ("long", 500.0, 9.0)))
+
+
+def test_device_makes_the_mixtures_that_tracks_make(tracks) -> None:
+    random = np.random.default_rng(5)
+    plans = [tracks.plan(random) for _ in range(24)]
+    for kind in (
+        [len(plan.tracks) for plan in plans],
+        [plan.noise is None for plan in plans],
+        [plan.echo is None for plan in plans],
+        [any(len(own) > 1 for own in plan.tracks) for plan in plans],
+    ):
+        assert len(set(kind)) > 1  # there is something of everything
+    mixed = Mixer(tracks, CPU).mix(collate(plans, tracks.n_samples)).numpy()
+    for row, plan in zip(mixed, plans, strict=True):
+        np.testing.assert_allclose(row, tracks.render(plan), atol=1e-4)
+
+
+def test_mixture_of_silence_is_silent() -> None:
+    clips = make_clips(*TONES)
+    clips.samples[:] = 0
+    silent = Tracks(clips)
+    random = np.random.default_rng(1)
+    plans = [plan for plan in (silent.plan(random) for _ in range(8)) if plan.noise is None]
+    assert not Mixer(silent, CPU).mix(collate(plans, silent.n_samples)).any()
+
+
+def test_filtered_tracks_keep_their_loudness_and_lose_what_lies_beyond_the_band(tracks) -> None:
+    mixer = Mixer(tracks, CPU)
+    noise = torch.randn(2, tracks.n_samples, generator=torch.Generator().manual_seed(3))
+    filtered = mixer._filter(noise, torch.zeros(2, 8), torch.tensor([[0, 1e6], [500.0, 2000.0]]))
+    torch.testing.assert_close(filtered[0], noise[0], atol=1e-3, rtol=0)
+    loudness = [own.square().mean(dim=1).sqrt() for own in (noise, filtered)]
+    torch.testing.assert_close(*loudness)
+    power = torch.fft.rfft(filtered[1]).abs().square()
+    hz = torch.fft.rfftfreq(tracks.n_samples, 1 / 16000)
+    inside = power[(hz > 700) & (hz < 1500)].mean()
+    for outside in (hz < 200, hz > 6000):
+        assert power[outside].mean() < inside / 100
+    drawn = draw_filters(np.random.default_rng(2), 400, 0.25)
+    assert 60 < len(drawn["filter_rows"]) < 140
+    assert drawn["knots"].shape == (len(drawn["filter_rows"]), 8)
+
+
+def test_unfiltered_tracks_stay_as_they_are(tracks) -> None:
+    random = np.random.default_rng(8)
+    plans = [tracks.plan(random) for _ in range(3)]
+    mixer, made = Mixer(tracks, CPU), collate(plans, tracks.n_samples)
+    n_tracks = len(made["rows"])
+    none, all_of_them = (draw_filters(np.random.default_rng(1), n_tracks, k) for k in (0.0, 1.0))
+    plain = mixer.mix(made)
+    assert mixer.mix(made | none).equal(plain)
+    assert (mixer.mix(made | all_of_them) - plain).abs().amax(dim=1).min() > 1e-3
+
+
+def test_upsampling_is_soxrs() -> None:
+    noise = np.random.default_rng(4).normal(0, 0.1, (1, 32000)).astype(np.float32)
+    wanted = soxr.resample(noise[0], 16000, 32000)
+    given = Upsampler(32000, CPU)(torch.from_numpy(noise))[0].numpy()
+    # At its ends soxr takes silence for what is not there.
+    np.testing.assert_allclose(given[2000:-2000], wanted[2000:-2000], atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of fork, from 3.12 on
+def test_steps_hear_the_same_whoever_decides(tracks, teacher) -> None:
+    network, _ = open_efficientat(teacher)
+    ear = DeviceEar(network, StreamedMel(), CPU, hints=False)
+    fresh = Fresh(tracks, 3, Mixer(tracks, CPU), ear, teacher)
+    alone = fresh.batches(0, 2, 0.5, 0)
+    first, second = next(alone), next(alone)
+    assert not first["spectra"].equal(second["spectra"])
+    # From the second step on, and decided in another process.
+    again = next(fresh.batches(1, 2, 0.5, 1))
+    for name, value in again.items():
+        assert value.equal(second[name])
+
+
+def test_fresh_shard_is_the_one_that_would_be_kept(tracks, teacher) -> None:
+    network, _ = open_efficientat(teacher)
+    # Weights of nobody say something once their norms fit what comes.
+    mixtures = Upsampler(tracks.n_samples, CPU)(
+        torch.from_numpy(tracks.draw(np.random.default_rng(1), 2))
+    )
+    recompute_statistics(network, [mixtures])
+    torch.save(network.state_dict(), teacher)
+    ear = DeviceEar(network.eval(), StreamedMel(), CPU, hints=True)
+    fresh = Fresh(tracks, 3, Mixer(tracks, CPU), ear, teacher).get(1)
+    kept = Ear(teacher, StreamedMel()).hear(tracks.draw(np.random.default_rng((3, 1)), 8), 16000)
+    assert fresh.keys() == kept.keys()
+    spread = kept["features"].float().std()
+    error = (fresh["features"] - kept["features"].float())[:, 2:-2].square().mean().sqrt()
+    assert error < 0.1 * spread
+    assert (fresh["spectra"] - 0.1 * kept["spectra"].float()).abs().median() < 0.05
+
+
+class StoppedError(Exception):
+    """As if the machine had stopped."""
+
+
+def fresh_run_of(sounds: Path, teacher: Path, save: Path, *more: str) -> int:
+    return distil.main(
+        ["--sounds", str(sounds), "--teacher", str(teacher), "--fresh", "--batch", "2",
+         "--precision", "32-true", "--accelerator", "cpu", "--save", str(save), *more]
+    )  # fmt: skip
+
+
+def test_fresh_run_goes_on_to_the_same_weights_and_is_a_run_like_others(
+    sounds, teacher, learned, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(fresh_run, "SAVE_EVERY_S", 0.0)
+    start = "--steps", "3", "--start", str(learned)
+    assert fresh_run_of(sounds, teacher, tmp_path / "whole", *start) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1])
+    n_windows = Crops(StreamedMel()).n_windows
+    before = json.loads((learned / "config.json").read_text())
+    n_before = json.loads((learned / "result.json").read_text())["windows"]
+    assert said["windows"] == n_before + 3 * 2 * 2 * n_windows
+    learn = distil.Learner.learn
+
+    def stop(self, *arguments):
+        if arguments[-1] == 2:
+            raise StoppedError
+        return learn(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distil.Learner, "learn", stop)
+        with pytest.raises(StoppedError):
+            fresh_run_of(sounds, teacher, tmp_path / "parts", *start)
+    assert fresh_run_of(sounds, teacher, tmp_path / "parts", *start, "--resume") == 0
+    runs = [distil.RunFolder.open(tmp_path / name) for name in ("whole", "parts")]
+    whole, parts = (run.read_tensors(distil.PUPIL)[0] for run in runs)
+    for name, value in whole.items():
+        torch.testing.assert_close(value, parts[name])
+    # It begins with the other run, learns, and leaves the same files.
+    other = distil.RunFolder.open(learned).read_tensors(distil.PUPIL)[0]
+    assert other.keys() == whole.keys()
+    assert not other["head.5.weight"].equal(whole["head.5.weight"])
+    assert other["mean"].equal(whole["mean"])
+    names = {path.name for path in learned.rglob("*")}
+    assert {path.name for path in (tmp_path / "whole").rglob("*")} == names
+    assert read_pupil(tmp_path / "whole")[1] == 3
+    config = runs[0].read_json("config.json")
+    assert config["steps"] == 3
+    assert config["start"]["name"] == learned.name
+    assert config["commands"][:-1] == before["commands"]
+    assert "--fresh --steps 3" in config["commands"][-1]
+    assert list_sources(config) == before["sources"]
+
+
+def test_fresh_run_learns_for_some_time_from_the_teachers_weights(
+    sounds, teacher, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(fresh_run, "EVERY", 1)
+    monkeypatch.setattr(fresh_run, "N_BATCHES", 2)
+    # A minute passes with every step.
+    times = iter(range(0, 10**6, 60))
+    monkeypatch.setattr(fresh_run.time, "monotonic", lambda: float(next(times)))
+    assert fresh_run_of(sounds, teacher, tmp_path / "run", "--minutes", "6", "--crops", "1") == 0
+    run = distil.RunFolder.open(tmp_path / "run")
+    history = run.read_json("history.json")
+    assert 1 < len(history) == run.read_json("config.json")["steps"] < 6
+    assert run.read_tensors(distil.PUPIL)[0]["spread"].min() > 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--fresh"], "--fresh takes --minutes or --steps"),
+        (["--fresh", "--minutes", "1", "--steps", "2"], "--fresh takes --minutes or --steps"),
+        (["--fresh", "--minutes", "0"], "--minutes is 0, must be more than 0"),
+        (["--fresh", "--steps", "0"], "--steps is 0, must be 1 or more"),
+        (["--fresh", "--steps", "1", "--filtered", "2"], "--filtered is 2.0, must lie in 0..1"),
+        (["--fresh", "--steps", "1", "--only-hear"], "give one of them"),
+        (["--minutes", "3", "--cache", "c"], "--minutes goes with --fresh"),
+        ([], "--cache is missing"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(more, said) -> None:
+    options = distil.make_parser().parse_args(
+        ["--sounds", "s", "--teacher", "t", "--save", "r", *more]
+    )
+    with pytest.raises(WrongUsageError, match=said):
+        distil.check(options)
+
+
+def test_only_a_run_of_the_same_layers_is_a_start(sounds, teacher, learned, tmp_path, capsys):
+    more = "--steps", "1", "--start", str(learned), "--layers", "pocket"
+    assert fresh_run_of(sounds, teacher, tmp_path / "new", *more) == 1
+    assert "--start takes a run of train.distil --layers pocket" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_card_names_all_that_a_run_and_its_start_have_heard() -> None:
+    first = {"name": "free", "hours": 19.0, "licence": "CC0"}
+    second = first | {"hours": 7.25}
+    teacher = {"name": "EfficientAT mn04_as", "file": "mn04.pt", "sha256": "0"}
+    config = {"sources": [second], "start": {"sources": [first, second]}, "teacher": teacher,
+              "held_out": ["a"], "commands": ["python -m train.distil --minutes 3"],
+              "minutes": 3, "plan": [1, 3]}  # fmt: skip
+    assert list_sources(config) == [first, second]
+    card = describe_pupil("wide", ["dog"], config, {"windows": 1200} | JUDGED)
+    assert "free, 19.0 h (CC0); free, 7.2 h (CC0), without labels" in card.training_data
+    assert card.description.endswith("train.distil --minutes 3 (begun with --minutes 1)")
+
+
+def test_several_sets_are_one(sounds) -> None:
+    clips = open_prepared(sounds)
+    both = pool([clips, clips])
+    assert len(both.clips) == 2 * len(clips.clips)
+    last = both.clips[-1]
+    there = both.samples[last.offset : last.offset + last.n_samples]
+    np.testing.assert_array_equal(there, (clips.waveform(-1) * 32768).astype(np.int16))
+    assert (both.name, both.licence) == (clips.name, clips.licence)
+    assert pool([clips]) is clips
+    other = clips.__class__(**{**clips.__dict__, "sample_rate": 8000})
+    with pytest.raises(DatasetError, match="sample_rate is 8000, that of made 16000"):
+        pool([clips, other])

@@ -1,0 +1,184 @@
+"""A run of `train.distil` that learns from fresh mixtures, for some minutes or steps."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from train.base.errors import RunError
+from train.base.interrupt import Interrupt
+from train.base.recipe import Recipe
+from train.distillation.fresh import Fresh
+from train.distillation.pupil import PUPILS, AnyPupil, Pupil
+from train.distillation.schooling import Crops, Schooling
+from train.distillation.wide import PUPIL
+from train.loop.batch_norm import N_BATCHES, recompute_statistics
+from train.loop.learner import Learner
+from train.pocket_parts.mel_power import make_noises
+from train.pocket_parts.pretrained_run import list_sources
+from train.run_folder.checkpoint import LAST, Progress, read_progress
+from train.run_folder.run import CONFIG, RESULT, RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+SAVE_EVERY_S = 300.0
+EVERY = 50
+"""Steps of a row of history."""
+
+
+def hasten(fabric: Fabric) -> None:
+    """Let a GPU take its fastest ways; the same seed then gives slightly other weights."""
+    if fabric.device.type == "cuda":
+        torch.backends.cudnn.deterministic = False
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+
+
+def learn_fresh(
+    fresh: Fresh, recipe: Recipe, run: RunFolder, options: argparse.Namespace, fabric: Fabric
+) -> tuple[Learner, Progress]:
+    """Learn until the minutes or the steps are over.
+
+    Args:
+        fresh: The mixtures.
+        recipe: Of the learning.
+        run: What is saved goes there.
+        options: Of `train.distil`.
+        fabric: The device.
+
+    Returns:
+        What has learned, and how far it came.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the state is saved.
+        RunError: The loss is not finite any more, or the run cannot be written.
+    """
+    device, front_end = fabric.device, fresh.front_end
+    pupil = PUPILS[options.layers]()
+    noises = make_noises(front_end, fresh.tracks.clips.sample_rate, device)
+    schooling = Schooling(recipe, front_end, noises)
+    schooling.teacher_head = fresh.ear.network.classifier.requires_grad_(False)
+    make = lambda first: fresh.batches(  # noqa: E731
+        first, options.batch, options.filtered, options.workers
+    )
+    if not options.resume and options.start is None:
+        _begin(pupil.to(device), fresh, schooling, options)
+    learner = Learner(schooling, pupil, fabric)
+    progress = Progress()
+    if options.resume:
+        progress = learner.load(run)
+    elif options.start is not None:
+        take_over(learner, options.start)
+    pupil.train()
+    rows = np.tile(np.arange(options.batch), options.crops)
+    before, begun = progress.elapsed, time.monotonic()
+    saved = counted = begun
+    sums = torch.zeros(3, device=device)
+    with Interrupt(fabric) as interrupt:
+        for heard in make(progress.step):
+            progress.elapsed = before + time.monotonic() - begun
+            done = part_done(progress, options)
+            if done >= 1:
+                break
+            random = np.random.default_rng((options.seed, 1, progress.step))
+            inputs, said = schooling.batch(heard, rows, random)
+            rate = recipe.rate_at(done)
+            # Nothing waits for the device here: its sums are read with a row of history.
+            sums += learner.learn(inputs, said, rate, progress.step)
+            progress.step += 1
+            if progress.step % EVERY == 0:
+                loss, error, n = sums.tolist()
+                if not math.isfinite(loss):
+                    raise RunError(f"{run.path}: the loss is {loss} at batch {progress.step}; take "
+                                   "another --seed or a lower --rate")  # fmt: skip
+                row = {"step": progress.step, "loss": loss / n, "error": error / n}
+                progress.epochs.append(row)
+                now = time.monotonic()
+                pace = EVERY * options.batch / (now - counted)
+                print(f"{progress.step} ({done:.0%}): loss {row['loss']:.4f}, error "
+                      f"{row['error']:.4f}, rate {rate:.2e}, {pace:.0f} mixtures a second",
+                      flush=True)  # fmt: skip
+                sums.zero_()
+                counted = now
+            asked = interrupt.was_requested()
+            if asked or time.monotonic() - saved > SAVE_EVERY_S:
+                learner.save(run, progress)
+                run.write_json("history.json", progress.epochs)
+                saved = time.monotonic()
+            if asked:
+                print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
+                raise KeyboardInterrupt
+    return learner, progress
+
+
+def part_done(progress: Progress, options: argparse.Namespace) -> float:
+    """Part of the run that lies behind, by steps or by time."""
+    if options.steps is not None:
+        return progress.step / options.steps
+    return progress.elapsed / (60 * options.minutes)
+
+
+def check_start(path: Path, layers: str) -> dict[str, Any]:
+    """What is known of a run that another begins with.
+
+    Raises:
+        RunError: It is no run of `train.distil` with these layers, or nothing of it was saved.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    there = config.get("layers", Pupil.layers)
+    if "quieter" not in config or there != layers:
+        raise RunError(f"{path}: --start takes a run of train.distil --layers {layers}, this is "
+                       f"one of {config.get('network')} with layers {there}")  # fmt: skip
+    progress = read_progress(run)
+    if progress is None and not (path / PUPIL).exists():
+        raise RunError(f"{path}: nothing of it was saved yet; let it learn for some minutes")
+    n_windows = 0
+    if (path / RESULT).exists():
+        n_windows = run.read_json(RESULT)["windows"]
+    elif progress is not None:
+        n_windows = windows_of(config, progress.step)
+    n_steps = progress.step if progress else config["steps"]
+    return {"name": path.name, "windows": n_windows, "steps": n_steps,
+            "sources": list_sources(config), "commands": config.get("commands", [])}  # fmt: skip
+
+
+def windows_of(config: dict[str, Any], n_steps: int) -> int:
+    """Windows that a run had learned from after some steps, those of its start included."""
+    n_windows = Crops(PUPILS[config.get("layers", Pupil.layers)].make_front_end()).n_windows
+    n_crops = config.get("fresh", {}).get("crops", 1)
+    before = config.get("start", {}).get("windows", 0)
+    return int(before + n_steps * config["recipe"]["batch_size"] * n_crops * n_windows)
+
+
+def take_over(learner: Learner, path: Path) -> None:
+    """Begin with another run's state; of one without a checkpoint, with its weights."""
+    start = RunFolder.open(path)
+    if (path / LAST).exists():
+        learner.load(start)
+        return
+    learner.trainable.load_state_dict(start.read_tensors(PUPIL)[0])
+    for name, value in learner.trainable.state_dict().items():
+        learner.average[name].copy_(value)
+
+
+def _begin(
+    pupil: AnyPupil, fresh: Fresh, schooling: Schooling, options: argparse.Namespace
+) -> None:
+    """Begin with the teacher's weights; measure what it says, and the statistics of BatchNorm."""
+    pupil.begin(fresh.ear.network)
+    first = fresh.batches(0, options.batch, options.filtered, 0)
+    heard = [next(first) for _ in range(N_BATCHES)]
+    said = [schooling.said(own, *schooling.middles(own)) for own in heard]
+    pupil.measure(torch.cat(said))
+    random = np.random.default_rng((options.seed, 4))
+    rows = np.arange(options.batch)
+    recompute_statistics(pupil, (schooling.batch(own, rows, random)[0] for own in heard))
