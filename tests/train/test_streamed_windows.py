@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from train.audio.tones import KINDS, make_tone
 from train.datasets import open_clips
 from train.loop.batch_norm import recompute_statistics
 from train.pocket import Pocket
@@ -20,12 +21,15 @@ from train.pocket_parts.streamed_windows import (
     NOISE_PER_CLIP,
     NOISY,
     QUIETER,
+    TONES_PER_CLIP,
     UNCHANGED,
     fit_streamed_layer,
     hear_fold,
 )
 
 pytestmark = pytest.mark.train
+
+ALONE_PER_CLIP = NOISE_PER_CLIP + TONES_PER_CLIP
 
 
 @pytest.fixture
@@ -71,7 +75,25 @@ def test_windows_of_a_clip_are_heard_as_if_each_were_alone(system, network, data
         )
         assert own.std() > 0.05
     assert heard.audible[UNCHANGED].all()
-    assert len(heard.noise) == NOISE_PER_CLIP * 3
+    assert len(heard.noise) == ALONE_PER_CLIP * 3
+
+
+def test_tones_of_each_kind_are_heard_with_the_noise(system, network, data, monkeypatch):
+    made = []
+
+    def make(random, n_samples, sample_rate, kind):
+        made.append((kind, make_tone(random, n_samples, sample_rate, kind)))
+        return made[-1][1]
+
+    monkeypatch.setattr(streamed_windows, "make_tone", make)
+    monkeypatch.setattr(streamed_windows, "NOISE_DB", (-20.0, -20.0))
+    heard = hear_fold(network.body, data, np.arange(3), system.recipe)
+    assert [kind for kind, _ in made] == [KINDS[row % 3] for row in range(TONES_PER_CLIP * 3)]
+    with torch.no_grad():
+        own = network.body.pooled(
+            network.front_end(torch.from_numpy(np.stack([x for _, x in made])))
+        )
+    torch.testing.assert_close(heard.noise[-len(made) :].float(), own, rtol=1e-2, atol=2e-3)
 
 
 def test_conditions_differ_and_only_the_last_holds_two_clips(system, network, data):
@@ -120,7 +142,7 @@ def test_labels_follow_the_mixture_and_noise_has_all_alike(system, network, data
     fit_streamed_layer(network.body, data, folds, system.recipe)
     (_, labels, averages), (_, more_labels, more_averages) = (rows.all() for rows in seen)
     n_clips, n_windows = len(folds), 4
-    n_noise = NOISE_PER_CLIP * n_clips
+    n_noise = ALONE_PER_CLIP * n_clips
     torch.testing.assert_close(labels[-n_noise:], torch.full((n_noise, 3), 1 / 3))
     torch.testing.assert_close(labels.sum(dim=1), torch.ones(len(labels)))
     mixed = (labels[:-n_noise].amax(dim=1) < 1).sum()

@@ -20,10 +20,13 @@ from torch import Tensor, nn
 
 from train.audio.augment import cut, to_device
 from train.audio.listening_conditions import draw_conditions
-from train.nets.streamed_network import FRAMES_PER_STEP
+from train.audio.noise import LOUDNESS
+from train.audio.tones import KINDS, make_tone
+from train.nets.streamed_network import FRAMES_PER_STEP, SAMPLE_RATE, WINDOW_SAMPLES
 from train.nets.streamed_pocket import StreamedPocketBody
 from train.pocket_parts.last_layer import N_AVERAGED, WindowRows, fit_between_optima
 from train.pocket_parts.mel_power import (
+    NOISE_DB,
     QUIET,
     SILENCE_LEVEL,
     MelPowerData,
@@ -35,7 +38,7 @@ from train.pocket_parts.mel_power import (
 )
 from train.pocket_parts.recipe import PocketRecipe
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same clips and layers are heard in another way."""
 
 UNCHANGED, QUIETER, NOISY = range(3)
@@ -50,6 +53,10 @@ FARTHEST_STEPS = 4
 
 NOISE_PER_CLIP = 2
 """Windows of noise alone for each clip."""
+
+TONES_PER_CLIP = 1
+"""Windows of a made tone alone for each clip: clips alone do not show that a steady tone, a sweep
+or steps are no siren."""
 
 CHANGES = ("mixup", "shift_bands", "colour_db", "noise_share", "snr_db", "quiet_share", "quiet_db")
 """Fields of the recipe that decide what is heard."""
@@ -66,7 +73,7 @@ class HeardFold:
         audible: ``(conditions, clips, windows)``, whether something of the clip is heard there.
         others: ``(conditions, clips)``, the clip of the fold that each is mixed with.
         shares: ``(conditions, clips)``, how much of each there is; 1 where nothing is mixed in.
-        noise: ``(windows, channels)`` float16, of noise alone.
+        noise: ``(windows, channels)`` float16, of noise and of made tones alone.
     """
 
     features: Tensor
@@ -194,7 +201,10 @@ def _hear(
     partners[MIXED] = torch.from_numpy(others)
     return HeardFold(
         torch.stack(features), torch.stack(audible), partners, shares,
-        _hear_noise(body, data, NOISE_PER_CLIP * len(clips), random),
+        torch.cat([
+            _hear_noise(body, data, NOISE_PER_CLIP * len(clips), random),
+            _hear_tones(body, data, TONES_PER_CLIP * len(clips), random),
+        ]),
     )  # fmt: skip
 
 
@@ -203,12 +213,30 @@ def _hear_noise(
 ) -> Tensor:
     """Windows of noise alone."""
     parts = []
-    for size in [len(rows) for rows in np.array_split(np.arange(n), -(-n // (4 * AT_ONCE)))]:
-        noise = draw_noise(data.noises, size, data.n_frames, random)
-        levels = data.noise_levels(size, random)
-        spectra = data.front_end.compress(noise * levels[:, None, None])
-        parts.append(body.windows(spectra, [0])[:, 0].half())
+    for rows in np.array_split(np.arange(n), -(-n // (4 * AT_ONCE))):
+        noise = draw_noise(data.noises, len(rows), data.n_frames, random)
+        levels = data.noise_levels(len(rows), random)
+        parts.append(_hear_alone(body, data, noise * levels[:, None, None]))
     return torch.cat(parts)
+
+
+def _hear_tones(
+    body: StreamedPocketBody, data: MelPowerData, n: int, random: np.random.Generator
+) -> Tensor:
+    """Windows of tones alone, of each kind in turn, as loud as noise alone is."""
+    parts = []
+    for rows in np.array_split(np.arange(n), -(-n // (4 * AT_ONCE))):
+        kinds = [KINDS[row % len(KINDS)] for row in rows]
+        tones = np.stack([make_tone(random, WINDOW_SAMPLES, SAMPLE_RATE, kind) for kind in kinds])
+        levels = 10 ** (random.uniform(*NOISE_DB, (len(rows), 1)) / 20) / LOUDNESS
+        waveforms = to_device((tones * levels).astype(np.float32), data.noises)
+        parts.append(_hear_alone(body, data, data.front_end.power_by_fft(waveforms)))
+    return torch.cat(parts)
+
+
+def _hear_alone(body: StreamedPocketBody, data: MelPowerData, power: Tensor) -> Tensor:
+    """The last layer's input for windows of what is no clip."""
+    return body.windows(data.front_end.compress(power), [0])[:, 0].half()
 
 
 def _starts(data: MelPowerData) -> list[int]:
