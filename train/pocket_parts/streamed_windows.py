@@ -22,7 +22,14 @@ from train.audio.augment import cut, to_device
 from train.audio.listening_conditions import draw_conditions
 from train.audio.noise import LOUDNESS
 from train.audio.tones import KINDS, make_tone
-from train.nets.streamed_network import FRAMES_PER_STEP, SAMPLE_RATE, WINDOW_SAMPLES
+from train.datasets.prepared import ClipSet
+from train.nets.streamed_network import (
+    FRAMES_PER_STEP,
+    HOP_LENGTH,
+    N_FFT,
+    SAMPLE_RATE,
+    WINDOW_SAMPLES,
+)
 from train.nets.streamed_pocket import StreamedPocketBody
 from train.pocket_parts.last_layer import N_AVERAGED, WindowRows, fit_between_optima
 from train.pocket_parts.mel_power import (
@@ -60,6 +67,9 @@ or steps are no siren."""
 
 CHANGES = ("mixup", "shift_bands", "colour_db", "noise_share", "snr_db", "quiet_share", "quiet_db")
 """Fields of the recipe that decide what is heard."""
+
+STRANGER_DB = (-40.0, 0.0)
+"""Peak level of a sound that resembles no label, in dB of full scale, from and to."""
 
 AT_ONCE = 8
 
@@ -117,6 +127,7 @@ def fit_streamed_layer(
     folds: np.ndarray,
     recipe: PocketRecipe,
     cache: Path | None = None,
+    strangers: ClipSet | None = None,
 ) -> None:
     """Fit the last layer as `fit_last_layer` does, to windows that are heard fold by fold.
 
@@ -126,17 +137,21 @@ def fit_streamed_layer(
         folds: ``(clips,)``.
         recipe: How clips are changed and mixed.
         cache: Folder that keeps what was heard.
+        strangers: Sounds of which all labels are alike, as of noise.
     """
     rows, others = WindowRows(), WindowRows()
+    n_classes = data.labels.shape[2]
+    alone = [] if strangers is None else [hear_strangers(body, data, strangers)]
     for fold in np.unique(folds):
         clips = np.flatnonzero(folds == fold)
         heard = hear_fold(body, data, clips, recipe, cache)
         for condition in range(N_CONDITIONS):
             kept = others if condition in (QUIETER, NOISY) else rows
             _add(kept, heard, data, clips, condition)
-        n_classes = data.labels.shape[2]
-        noise = heard.noise.float()
-        rows.add(noise, noise.new_full((len(noise), n_classes), 1 / n_classes))
+        alone.append(heard.noise)
+    for features in alone:
+        own = features.to(data.labels)
+        rows.add(own, own.new_full((len(own), n_classes), 1 / n_classes))
     fit_between_optima(body.output, rows, others)
 
 
@@ -232,6 +247,45 @@ def _hear_tones(
         waveforms = to_device((tones * levels).astype(np.float32), data.noises)
         parts.append(_hear_alone(body, data, data.front_end.power_by_fft(waveforms)))
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def hear_strangers(body: StreamedPocketBody, data: MelPowerData, sounds: ClipSet) -> Tensor:
+    """Hear the loudest part of sounds, each at a random level, as long as a clip.
+
+    Args:
+        body: The layers.
+        data: The clips that are learned; they say how long a part is, and where windows begin.
+        sounds: Sounds of the same sample rate.
+
+    Returns:
+        ``(windows, channels)`` float16, of those windows in which something is heard.
+    """
+    random = np.random.default_rng(0)
+    n_samples = (_length(data) - 1) * HOP_LENGTH + N_FFT
+    parts = []
+    for rows in np.array_split(np.arange(len(sounds.clips)), -(-len(sounds.clips) // AT_ONCE)):
+        loudest = [_loudest_part(sounds.waveform(int(row)), n_samples) for row in rows]
+        levels = 10 ** (random.uniform(*STRANGER_DB, (len(rows), 1)) / 20)
+        waveforms = to_device((np.stack(loudest) * levels).astype(np.float32), data.noises)
+        power = data.front_end.power_by_fft(waveforms)
+        spectra = data.front_end.compress(power)
+        frames = _loudest_of_windows(data, power)
+        heard = frames >= QUIET * frames.amax(dim=1, keepdim=True)
+        heard &= _loudest_of_windows(data, spectra, by_band=True) >= SILENCE_LEVEL
+        parts.append(body.windows(spectra, _starts(data))[heard].half())
+    return torch.cat(parts)
+
+
+def _loudest_part(waveform: np.ndarray, n_samples: int) -> np.ndarray:
+    """Its loudest ``n_samples`` samples, of parts that begin at each second; 1 at its peak."""
+    if len(waveform) > n_samples:
+        energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
+        begins = np.arange(0, len(waveform) - n_samples + 1, SAMPLE_RATE)
+        begin = int(begins[np.argmax(energy[begins + n_samples] - energy[begins])])
+        waveform = waveform[begin : begin + n_samples]
+    peak = max(float(np.abs(waveform).max()), 1e-4)
+    return np.pad(waveform, (0, n_samples - len(waveform))) / peak
 
 
 def _hear_alone(body: StreamedPocketBody, data: MelPowerData, power: Tensor) -> Tensor:
