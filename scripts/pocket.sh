@@ -7,6 +7,9 @@
 #   ESC50         ESC-50's folder
 #   SPEECH_MUSIC  speech and music (fetched into it where there is none)
 #   TEACHER       mn04_as_mAP_432.pt
+#   STRANGERS     free sounds, prepared at 16 kHz, HEARD what the teacher hears in them (train.hear_sources) and AUDIOSET
+#                 the names of AudioSet's labels: of those that resemble no label all labels are alike (left out where it is
+#                 not set)
 #   URBANSOUND8K  for sounds that it does not know (left out where it is not set)
 #   FORMAT        --half, --int8 or nothing (--half)
 #   VERSION       of the model, for its card
@@ -22,10 +25,12 @@ if [ ! -e "$out/mn04-esc50.npz" ]; then
     # shellcheck disable=SC2086
     python -m train.hear_clips $threads --data "$ESC50" --teacher "$TEACHER" -o "$out/mn04-esc50.npz"
 fi
+strangers=
+[ -n "${STRANGERS:-}" ] && strangers="--strangers $STRANGERS --heard $HEARD --audioset $AUDIOSET"
 fit() { # NAME FOLDS TEST_FOLD
     [ -e "$out/$1/weights.safetensors" ] && return
     # shellcheck disable=SC2086
-    python -m train.pocket $threads --data "$ESC50" --speech-music "$SPEECH_MUSIC" --download \
+    python -m train.pocket $threads $strangers --data "$ESC50" --speech-music "$SPEECH_MUSIC" --download \
         --start "$trunk" --last-layer --teacher "$out/mn04-esc50.npz" --cache "$out/heard" \
         --folds "$2" --test-fold "$3" --seed 1 --accelerator cpu --save "$out/$1" --overwrite
 }

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from streamclf.core.errors import UsageError
 from train.datasets import ClipSet, open_clips
-from train.datasets.prepared import join
+from train.datasets.prepared import join, open_prepared
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
 from train.distillation.streamed_layers import read_distilled
 from train.nets.contract import System
@@ -45,6 +45,7 @@ from train.pocket_parts.pretrained_run import (
     read_widths,
 )
 from train.pocket_parts.recipe import PocketRecipe
+from train.pocket_parts.strangers import choose_strangers
 from train.pocket_parts.streamed_windows import fit_streamed_layer
 from train.pocket_parts.teacher import HOP_S, soft_labels
 
@@ -85,6 +86,7 @@ class Pocket(System):
         earlier_self: The network with these weights, which gives the targets.
         folds: ``(clips,)``, the training clips' folds.
         heard_cache: Folder that keeps what streamed layers heard.
+        strangers: Sounds that resemble no label.
     """
 
     name = "pocket"
@@ -101,6 +103,7 @@ class Pocket(System):
     earlier_self: EarlierSelf | None = None
     folds: np.ndarray
     heard_cache: Path | None = None
+    strangers: ClipSet | None = None
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
@@ -130,6 +133,13 @@ class Pocket(System):
         option("--speech-music", type=Path, metavar="DIR",
                help="speech and music to know as well (speech/LANGUAGE, music/ALBUM); with "
                "--download from Debian's packages (600 MB) where DIR has none")  # fmt: skip
+        option("--strangers", type=Path, metavar="PREPARED",
+               help="sounds from which those that resemble no label are chosen: of these all "
+               "labels are alike, as of noise (streamed layers; needs --heard and "
+               "--audioset)")  # fmt: skip
+        option("--heard", type=Path, metavar="NPZ", help="what a teacher hears in these sounds, of "
+               "train.hear_sources")  # fmt: skip
+        option("--audioset", type=Path, metavar="CSV", help="AudioSet's class_labels_indices.csv")
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
@@ -138,6 +148,12 @@ class Pocket(System):
         Raises:
             UsageError: They do not; the message says the way out.
         """
+        together = options.strangers, options.heard, options.audioset
+        if any(together) and not all(together):
+            raise UsageError("--strangers, --heard and --audioset belong together: give all three")
+        if options.strangers and options.start is None:
+            raise UsageError("--strangers are for streamed layers: name them with --start RUN of "
+                             "train.distil")  # fmt: skip
         others = options.start or options.teacher or options.last_layer
         if options.through_noise is not None and others:
             raise UsageError(
@@ -182,6 +198,8 @@ class Pocket(System):
         if self.recipe.layers == STREAMED:
             self.recipe = replace(self.recipe, **STREAMED_RECIPE)
             self.n_evaluations = STREAMED_EVALUATIONS
+        if options.strangers:
+            about["strangers"] = self._choose_strangers(options, clips)
         if options.last_layer:
             self.last_layer = about["last_layer_alone"] = True
             self.recipe = replace(self.recipe, **LAST_LAYER_RECIPE)
@@ -213,6 +231,19 @@ class Pocket(System):
         if model_file is not None:
             about["layers_of"] = model_file
             warn_if_trained_on(model_file, clips)
+
+    def _choose_strangers(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
+        """Choose sounds of which all labels are alike; an entry for ``config.json``."""
+        if self.recipe.layers != STREAMED:
+            raise UsageError(
+                f"--strangers are for streamed layers, {options.start} has others: take a run of "
+                "train.distil, or leave --strangers out"
+            )
+        sounds = open_prepared(options.strangers)
+        chosen = choose_strangers(sounds, options.heard, options.audioset, clips.labels)
+        self.strangers = chosen
+        return {"name": chosen.name, "sounds": len(chosen.clips), "licence": chosen.licence,
+                "citation": chosen.citation}  # fmt: skip
 
     def build(self, n_classes: int) -> AnyPocket:
         """Build the network, with new weights where it has no earlier ones."""
@@ -262,8 +293,9 @@ class Pocket(System):
             restore_batch_norms(network.body, training_data.middle_windows(N_NORM_WINDOWS))
         if isinstance(network.body, StreamedPocketBody) and self.earlier_weights is None:
             fit_streamed_layer(
-                network.body, training_data, self.folds, self.recipe, self.heard_cache
-            )
+                network.body, training_data, self.folds, self.recipe, self.heard_cache,
+                self.strangers,
+            )  # fmt: skip
         elif self.last_layer:
             fit_last_layer(network.body, training_data, partial(self.batch, training_data))
 

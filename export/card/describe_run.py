@@ -42,6 +42,10 @@ def describe_data(config: dict[str, Any]) -> str:
         text += _describe_imitation(config["imitation"])
     if config.get("last_layer_alone"):
         text += " Of the labels only its last layer learned."
+    if "strangers" in config:
+        others = config["strangers"]
+        text += f" All labels were alike of {others['sounds']} sounds of {others['name']} that "
+        text += f"resemble none of them ({others['licence']})."
     if "through_noise" in config:
         epochs = config["recipe"]["epochs"]
         text += f" Then it learned for {epochs} epochs to say under noise what it said without."

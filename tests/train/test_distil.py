@@ -15,6 +15,7 @@ from train import distil, imitate, pocket
 from train.audio.tracks import Tracks
 from train.base.errors import DatasetError
 from train.cli.network_command import main as train_network
+from train.datasets.prepared import open_prepared
 from train.distillation.heard import (
     SPECTRUM_STEP,
     Ear,
@@ -261,12 +262,15 @@ def test_schedule_may_become_longer_but_sounds_stay(
 
 
 def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
-    distil_once, tmp_path, make_esc
+    distil_once, tmp_path, make_esc, capsys
 ) -> None:
     learned = distil_once("pocket")
     data = make_esc(folds=3, per_class=1)
     arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
     arguments += ["--start", str(learned), "--save", str(tmp_path / "named")]
+    others = ["--strangers", "x", "--heard", "x.npz", "--audioset", "x.csv"]
+    assert train_network("pocket", [*arguments, *others]) == 2
+    assert f"--strangers are for streamed layers, {learned} has others" in capsys.readouterr().err
     assert train_network("pocket", arguments) == 0
     named = distil.RunFolder.open(tmp_path / "named")
     config = named.read_json("config.json")
@@ -289,7 +293,7 @@ def test_another_process_makes_what_is_missing(sounds, teacher, tmp_path) -> Non
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "stopped"])
 def test_names_are_fitted_to_the_streamed_layers(
-    learned, make_esc, tmp_path, capsys, *, ended
+    learned, sounds, make_esc, tmp_path, capsys, *, ended
 ) -> None:
     layers = distil.RunFolder.open(learned).read_tensors(distil.WEIGHTS)[0]
     if not ended:
@@ -298,10 +302,22 @@ def test_names_are_fitted_to_the_streamed_layers(
     data = make_esc(folds=3, per_class=1)
     arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
     arguments += ["--start", str(learned), "--save", str(tmp_path / "named")]
+    sources = sorted({clip.source for clip in open_prepared(sounds).clips})
+    scores = np.zeros((len(sources), 2), np.float16)
+    scores[:2, 1], scores[2:, 0] = 0.8, 0.6
+    np.savez(tmp_path / "heard.npz", source=sources, scores=scores)
+    names = ["index,mid,display_name", "0,/m/0,Dog", '1,/m/1,"Gunshot, gunfire"']
+    (tmp_path / "labels.csv").write_text("\n".join(names))
+    arguments += ["--strangers", str(sounds), "--heard", str(tmp_path / "heard.npz")]
+    assert train_network("pocket", arguments) == 2
+    assert "belong together: give all three" in capsys.readouterr().err
+    arguments += ["--audioset", str(tmp_path / "labels.csv")]
     assert train_network("pocket", arguments) == 0
     named = distil.RunFolder.open(tmp_path / "named")
     config = named.read_json("config.json")
     assert config["recipe"]["layers"] == "teacher"
+    assert "All labels were alike of 2 sounds of" in describe_data(config)
+    assert "--strangers" in list_commands(config)[-1]
     assert config["imitation"]["windows"] == 8 * 4 * Crops(StreamedMel()).n_windows
     assert ("stopped_after" in config["imitation"]) is not ended
     assert ("It was stopped after 8 of 8 batches." in describe_data(config)) is not ended

@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from train.audio.tones import KINDS, make_tone
 from train.datasets import open_clips
 from train.loop.batch_norm import recompute_statistics
 from train.pocket import Pocket
@@ -20,12 +21,16 @@ from train.pocket_parts.streamed_windows import (
     NOISE_PER_CLIP,
     NOISY,
     QUIETER,
+    TONES_PER_CLIP,
     UNCHANGED,
     fit_streamed_layer,
     hear_fold,
+    hear_strangers,
 )
 
 pytestmark = pytest.mark.train
+
+ALONE_PER_CLIP = NOISE_PER_CLIP + TONES_PER_CLIP
 
 
 @pytest.fixture
@@ -71,7 +76,44 @@ def test_windows_of_a_clip_are_heard_as_if_each_were_alone(system, network, data
         )
         assert own.std() > 0.05
     assert heard.audible[UNCHANGED].all()
-    assert len(heard.noise) == NOISE_PER_CLIP * 3
+    assert len(heard.noise) == ALONE_PER_CLIP * 3
+
+
+def test_tones_of_each_kind_are_heard_with_the_noise(system, network, data, monkeypatch):
+    made = []
+
+    def make(random, n_samples, sample_rate, kind):
+        made.append((kind, make_tone(random, n_samples, sample_rate, kind)))
+        return made[-1][1]
+
+    monkeypatch.setattr(streamed_windows, "make_tone", make)
+    monkeypatch.setattr(streamed_windows, "NOISE_DB", (-20.0, -20.0))
+    heard = hear_fold(network.body, data, np.arange(3), system.recipe)
+    assert [kind for kind, _ in made] == [KINDS[row % 3] for row in range(TONES_PER_CLIP * 3)]
+    with torch.no_grad():
+        own = network.body.pooled(
+            network.front_end(torch.from_numpy(np.stack([x for _, x in made])))
+        )
+    torch.testing.assert_close(heard.noise[-len(made) :].float(), own, rtol=1e-2, atol=2e-3)
+
+
+def test_strangers_are_heard_where_something_sounds(system, network, data, clips, monkeypatch):
+    monkeypatch.setattr(streamed_windows, "STRANGER_DB", (-6.0, -6.0))
+    samples = np.zeros(16000 * 8, np.int16)
+    samples[16000 * 5 : 16000 * 6] = np.random.default_rng(2).integers(-900, 900, 16000)
+    one = replace(clips.clips[0], offset=0, n_samples=len(samples))
+    heard = hear_strangers(network.body, data, replace(clips, samples=samples, clips=(one,)))
+    # A clip of 3 s has four windows; the part of 3 s from second 3 on holds the sound in its last.
+    loudest = samples[16000 * 4 : 16000 * 7].astype(np.float32)
+    loudest *= 10 ** (-6 / 20) / np.abs(loudest).max()
+    own = []
+    for start in range(0, 16000 * 3 // 2 + 1, 8000):
+        with torch.no_grad():
+            window = torch.from_numpy(loudest[start : start + 24000])[None]
+            own.append(network.body.pooled(network.front_end(window)))
+    assert len(heard) <= len(own)
+    best = torch.cdist(heard.float(), torch.cat(own)).amin(dim=1)
+    assert best.max() < 0.1 < torch.cat(own).std(dim=0).norm()
 
 
 def test_conditions_differ_and_only_the_last_holds_two_clips(system, network, data):
@@ -111,16 +153,21 @@ def test_what_was_heard_of_a_fold_is_kept_for_other_runs(
             fit_streamed_layer(network.body, data, folds, system.recipe, tmp_path)
 
 
-def test_labels_follow_the_mixture_and_noise_has_all_alike(system, network, data, monkeypatch):
+def test_labels_follow_the_mixture_and_noise_has_all_alike(
+    system, network, data, clips, monkeypatch
+):
     seen = []
     monkeypatch.setattr(
         streamed_windows, "fit_between_optima", lambda layer, *rows: seen.extend(rows)
     )
     folds = np.ones(len(data.labels), int)
-    fit_streamed_layer(network.body, data, folds, system.recipe)
+    few = clips.take([0, 1])
+    strange = len(hear_strangers(network.body, data, few))
+    fit_streamed_layer(network.body, data, folds, system.recipe, strangers=few)
     (_, labels, averages), (_, more_labels, more_averages) = (rows.all() for rows in seen)
     n_clips, n_windows = len(folds), 4
-    n_noise = NOISE_PER_CLIP * n_clips
+    n_noise = ALONE_PER_CLIP * n_clips + strange
+    assert strange > 0
     torch.testing.assert_close(labels[-n_noise:], torch.full((n_noise, 3), 1 / 3))
     torch.testing.assert_close(labels.sum(dim=1), torch.ones(len(labels)))
     mixed = (labels[:-n_noise].amax(dim=1) < 1).sum()

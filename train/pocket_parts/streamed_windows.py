@@ -20,10 +20,20 @@ from torch import Tensor, nn
 
 from train.audio.augment import cut, to_device
 from train.audio.listening_conditions import draw_conditions
-from train.nets.streamed_network import FRAMES_PER_STEP
+from train.audio.noise import LOUDNESS
+from train.audio.tones import KINDS, make_tone
+from train.datasets.prepared import ClipSet
+from train.nets.streamed_network import (
+    FRAMES_PER_STEP,
+    HOP_LENGTH,
+    N_FFT,
+    SAMPLE_RATE,
+    WINDOW_SAMPLES,
+)
 from train.nets.streamed_pocket import StreamedPocketBody
 from train.pocket_parts.last_layer import N_AVERAGED, WindowRows, fit_between_optima
 from train.pocket_parts.mel_power import (
+    NOISE_DB,
     QUIET,
     SILENCE_LEVEL,
     MelPowerData,
@@ -35,7 +45,7 @@ from train.pocket_parts.mel_power import (
 )
 from train.pocket_parts.recipe import PocketRecipe
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same clips and layers are heard in another way."""
 
 UNCHANGED, QUIETER, NOISY = range(3)
@@ -51,8 +61,15 @@ FARTHEST_STEPS = 4
 NOISE_PER_CLIP = 2
 """Windows of noise alone for each clip."""
 
+TONES_PER_CLIP = 1
+"""Windows of a made tone alone for each clip: clips alone do not show that a steady tone, a sweep
+or steps are no siren."""
+
 CHANGES = ("mixup", "shift_bands", "colour_db", "noise_share", "snr_db", "quiet_share", "quiet_db")
 """Fields of the recipe that decide what is heard."""
+
+STRANGER_DB = (-40.0, 0.0)
+"""Peak level of a sound that resembles no label, in dB of full scale, from and to."""
 
 AT_ONCE = 8
 
@@ -66,7 +83,7 @@ class HeardFold:
         audible: ``(conditions, clips, windows)``, whether something of the clip is heard there.
         others: ``(conditions, clips)``, the clip of the fold that each is mixed with.
         shares: ``(conditions, clips)``, how much of each there is; 1 where nothing is mixed in.
-        noise: ``(windows, channels)`` float16, of noise alone.
+        noise: ``(windows, channels)`` float16, of noise and of made tones alone.
     """
 
     features: Tensor
@@ -110,6 +127,7 @@ def fit_streamed_layer(
     folds: np.ndarray,
     recipe: PocketRecipe,
     cache: Path | None = None,
+    strangers: ClipSet | None = None,
 ) -> None:
     """Fit the last layer as `fit_last_layer` does, to windows that are heard fold by fold.
 
@@ -119,17 +137,21 @@ def fit_streamed_layer(
         folds: ``(clips,)``.
         recipe: How clips are changed and mixed.
         cache: Folder that keeps what was heard.
+        strangers: Sounds of which all labels are alike, as of noise.
     """
     rows, others = WindowRows(), WindowRows()
+    n_classes = data.labels.shape[2]
+    alone = [] if strangers is None else [hear_strangers(body, data, strangers)]
     for fold in np.unique(folds):
         clips = np.flatnonzero(folds == fold)
         heard = hear_fold(body, data, clips, recipe, cache)
         for condition in range(N_CONDITIONS):
             kept = others if condition in (QUIETER, NOISY) else rows
             _add(kept, heard, data, clips, condition)
-        n_classes = data.labels.shape[2]
-        noise = heard.noise.float()
-        rows.add(noise, noise.new_full((len(noise), n_classes), 1 / n_classes))
+        alone.append(heard.noise)
+    for features in alone:
+        own = features.to(data.labels)
+        rows.add(own, own.new_full((len(own), n_classes), 1 / n_classes))
     fit_between_optima(body.output, rows, others)
 
 
@@ -194,7 +216,10 @@ def _hear(
     partners[MIXED] = torch.from_numpy(others)
     return HeardFold(
         torch.stack(features), torch.stack(audible), partners, shares,
-        _hear_noise(body, data, NOISE_PER_CLIP * len(clips), random),
+        torch.cat([
+            _hear_noise(body, data, NOISE_PER_CLIP * len(clips), random),
+            _hear_tones(body, data, TONES_PER_CLIP * len(clips), random),
+        ]),
     )  # fmt: skip
 
 
@@ -203,12 +228,69 @@ def _hear_noise(
 ) -> Tensor:
     """Windows of noise alone."""
     parts = []
-    for size in [len(rows) for rows in np.array_split(np.arange(n), -(-n // (4 * AT_ONCE)))]:
-        noise = draw_noise(data.noises, size, data.n_frames, random)
-        levels = data.noise_levels(size, random)
-        spectra = data.front_end.compress(noise * levels[:, None, None])
-        parts.append(body.windows(spectra, [0])[:, 0].half())
+    for rows in np.array_split(np.arange(n), -(-n // (4 * AT_ONCE))):
+        noise = draw_noise(data.noises, len(rows), data.n_frames, random)
+        levels = data.noise_levels(len(rows), random)
+        parts.append(_hear_alone(body, data, noise * levels[:, None, None]))
     return torch.cat(parts)
+
+
+def _hear_tones(
+    body: StreamedPocketBody, data: MelPowerData, n: int, random: np.random.Generator
+) -> Tensor:
+    """Windows of tones alone, of each kind in turn, as loud as noise alone is."""
+    parts = []
+    for rows in np.array_split(np.arange(n), -(-n // (4 * AT_ONCE))):
+        kinds = [KINDS[row % len(KINDS)] for row in rows]
+        tones = np.stack([make_tone(random, WINDOW_SAMPLES, SAMPLE_RATE, kind) for kind in kinds])
+        levels = 10 ** (random.uniform(*NOISE_DB, (len(rows), 1)) / 20) / LOUDNESS
+        waveforms = to_device((tones * levels).astype(np.float32), data.noises)
+        parts.append(_hear_alone(body, data, data.front_end.power_by_fft(waveforms)))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def hear_strangers(body: StreamedPocketBody, data: MelPowerData, sounds: ClipSet) -> Tensor:
+    """Hear the loudest part of sounds, each at a random level, as long as a clip.
+
+    Args:
+        body: The layers.
+        data: The clips that are learned; they say how long a part is, and where windows begin.
+        sounds: Sounds of the same sample rate.
+
+    Returns:
+        ``(windows, channels)`` float16, of those windows in which something is heard.
+    """
+    random = np.random.default_rng(0)
+    n_samples = (_length(data) - 1) * HOP_LENGTH + N_FFT
+    parts = []
+    for rows in np.array_split(np.arange(len(sounds.clips)), -(-len(sounds.clips) // AT_ONCE)):
+        loudest = [_loudest_part(sounds.waveform(int(row)), n_samples) for row in rows]
+        levels = 10 ** (random.uniform(*STRANGER_DB, (len(rows), 1)) / 20)
+        waveforms = to_device((np.stack(loudest) * levels).astype(np.float32), data.noises)
+        power = data.front_end.power_by_fft(waveforms)
+        spectra = data.front_end.compress(power)
+        frames = _loudest_of_windows(data, power)
+        heard = frames >= QUIET * frames.amax(dim=1, keepdim=True)
+        heard &= _loudest_of_windows(data, spectra, by_band=True) >= SILENCE_LEVEL
+        parts.append(body.windows(spectra, _starts(data))[heard].half())
+    return torch.cat(parts)
+
+
+def _loudest_part(waveform: np.ndarray, n_samples: int) -> np.ndarray:
+    """Its loudest ``n_samples`` samples, of parts that begin at each second; 1 at its peak."""
+    if len(waveform) > n_samples:
+        energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
+        begins = np.arange(0, len(waveform) - n_samples + 1, SAMPLE_RATE)
+        begin = int(begins[np.argmax(energy[begins + n_samples] - energy[begins])])
+        waveform = waveform[begin : begin + n_samples]
+    peak = max(float(np.abs(waveform).max()), 1e-4)
+    return np.pad(waveform, (0, n_samples - len(waveform))) / peak
+
+
+def _hear_alone(body: StreamedPocketBody, data: MelPowerData, power: Tensor) -> Tensor:
+    """The last layer's input for windows of what is no clip."""
+    return body.windows(data.front_end.compress(power), [0])[:, 0].half()
 
 
 def _starts(data: MelPowerData) -> list[int]:
