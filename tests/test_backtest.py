@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -30,6 +31,8 @@ from streamclf.store.features.layout import (
 from streamclf.teach.backtest import CardScorer
 from streamclf.teach.judged_past import JudgedPast
 from streamclf.teach.past import Past
+from streamclf.teach.search.example import Example
+from streamclf.teach.search.search import search
 from streamclf.teach.taught_graph import Head, read_graph
 from streamclf.teach.taught_model import read_card_of
 
@@ -128,6 +131,18 @@ def test_a_damaged_record_has_no_score_of_a_label_that_there_is_not(tmp_path):
         found.append([(each.label, each.onset_s) for each in judged])
     assert found[0] == found[1]
     assert found[0]
+
+
+def test_a_time_that_no_calendar_knows_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "BEGUN_US", 2**62)
+    keep(tmp_path, rough_scores(600))
+    card = card_of()
+    events = [*JudgedPast(card, Settings(), {}).events(Past(FeatureStore(tmp_path), DIGEST))]
+    assert events
+    assert {event.onset_us for event in events} == {None}
+    example = Example(np.ones((1, 4), np.float32), DIGEST, "made 1")
+    (moment, *_) = search(FeatureStore(tmp_path), example, 3)
+    assert moment.time is None
 
 
 def test_a_sound_taught_since_is_computed_from_the_features(tmp_path):

@@ -24,7 +24,7 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Array, activate
 from streamclf.pipeline.engine import Engine
 from streamclf.store.features.feature_store import FeatureFile
-from streamclf.store.features.layout import MAX_SCORE_STEP, NO_TIME
+from streamclf.store.features.layout import MAX_SCORE_STEP, known_time
 from streamclf.teach.backtest import AROUND_S, CardScorer, PastEvent
 from streamclf.teach.past import Held, Past, hold, runs_in
 from streamclf.teach.taught_graph import Head
@@ -253,7 +253,7 @@ def _dense(
 
 def time_of(held: Held, index: int, position: int, sample_rate: int) -> int | None:
     """Return when a position sounded, by the time of a window near it; None where unknown."""
-    time_us = int(held.times_us[index])
-    if time_us == NO_TIME:
+    time_us = known_time(int(held.times_us[index]))
+    if time_us is None:
         return None
     return time_us + round((position - int(held.positions[index])) / sample_rate * 1e6)

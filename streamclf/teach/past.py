@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore
-from streamclf.store.features.layout import NO_TIME, FeatureHeader
+from streamclf.store.features.layout import NO_TIME, FeatureHeader, known_time
 from streamclf.teach.examples import Features
 from streamclf.teach.taught_graph import Head
 
@@ -189,7 +189,7 @@ def runs_in(records: npt.NDArray[np.void]) -> Iterator[tuple[int, int]]:
 
 def begin_us(stream: PastStream, index: int, position: int) -> int | None:
     """Return when a position sounded, by the time of a window near it; None where unknown."""
-    time_us = int(stream.times_us[index])
-    if time_us == NO_TIME:
+    time_us = known_time(int(stream.times_us[index]))
+    if time_us is None:
         return None
     return time_us + round((position - int(stream.positions[index])) / stream.sample_rate * 1e6)

@@ -44,6 +44,15 @@ UNDATED = "undated"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_DAY_US = 86_400_000_000
+_TIMES = range(-719_000 * _DAY_US, 2_932_000 * _DAY_US)
+"""Times that a calendar knows in every zone: of the years 2 to 9997."""
+
+
+def known_time(time_us: int) -> int | None:
+    """Return the time of a record; None if it has none, or one that no calendar knows."""
+    return time_us if time_us in _TIMES else None
+
 
 class FeatureHeader(msgspec.Struct, frozen=True, kw_only=True):
     """First line of a file of features.

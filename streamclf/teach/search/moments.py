@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from streamclf.store.browse import Entry, find_within
-from streamclf.store.features.layout import NO_TIME
+from streamclf.store.features.layout import known_time
 from streamclf.store.queries import local_time
 from streamclf.teach.search.scan import Found, Part
 
@@ -156,7 +156,7 @@ def _describe(part: Part, first: int, last: int, likeness: float) -> Moment:
         header.sample_rate,
         onset,
         int(records["position"][last]) + int(records["n_samples"][last]),
-        None if time_us == NO_TIME else time_us,
+        known_time(time_us),
         round(likeness, 4),
     )
 
