@@ -274,8 +274,8 @@ def teach(
         list[str] | None,
         typer.Argument(
             metavar="[CLIP...]",
-            help="Recordings of the sound, or ids of events; by default events of which somebody "
-            "said that they were it.",
+            help="Recordings of the sound, ids of events, or moments that teach lists; by default "
+            "events of which somebody said that they were it.",
         ),
     ] = None,
     wanted: TeachOptions,

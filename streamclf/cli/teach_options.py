@@ -35,8 +35,8 @@ class TeachOptions:
         (),
         "--not",
         metavar="CLIP",
-        help="A recording, or an event's id, that is not the sound but is taken for it; may be "
-        "repeated.",
+        help="A recording, an event's id or a moment that is not the sound but is taken "
+        "for it; may be repeated.",
     )
     output: Path | None = option(
         None,
