@@ -44,7 +44,7 @@ _ONLY_SERVE = (
     "features_limit",
 )  # fmt: skip
 _ONLY_LISTEN = (
-    "duration", "raw", "scores", "stats", "ui", "web", "fresh",
+    "duration", "features", "raw", "scores", "stats", "ui", "web", "fresh",
 )  # fmt: skip
 OTHERS_KEYS = {
     "listen": dict.fromkeys(_ONLY_SERVE, "serve"),
