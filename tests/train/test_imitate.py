@@ -66,6 +66,7 @@ def test_pocket_takes_over_every_layer_but_the_last(teach):
             last_layer=False,
             through_noise=None,
             cache=None,
+            strangers=None,
         ),
     )
     system.configure(options, open_clips(teach.data, 16000))
