@@ -210,6 +210,16 @@ def test_a_lower_threshold_tells_more(streamclf, box):
     assert {event["label"] for event in events} == {"dog"}
 
 
+def test_a_long_answer_tells_how_far_it_is(streamclf, box, monkeypatch):
+    monkeypatch.setattr("streamclf.cli.backtest.TELL_EVERY_S", 0)
+    since = "2026-11-25", "--store", box / "s.db"
+    done = streamclf("backtest", "--since", *since, "--only", "dog", "--threshold", "0.2")
+    assert done.err.splitlines() == [
+        f"streamclf: has come to 60 minutes of 60 minutes: {events}"
+        for events in ("1 event", "2 events", "3 events")
+    ]
+
+
 def test_a_model_whose_card_lies_beside_it_is_judged(streamclf, box, tmp_path):
     model = read_graph(find_model("pocket"))
     (card,) = (each.value for each in model.metadata_props if each.key == "streamclf")

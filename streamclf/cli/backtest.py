@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -51,6 +52,8 @@ MOST_LABELS = 20
 """Labels that are listed as text."""
 MOST_EVENTS = 20
 """Events that are listed as text."""
+TELL_EVERY_S = 10.0
+"""Time between two lines that tell how far a long answer is."""
 
 
 def backtest(
@@ -90,7 +93,7 @@ def backtest(
             question = replace(question, since=None)  # recordings may be of no day, or of any
         past = _open_past(path, card, wanted, asked, question, connection)
         judged = JudgedPast(card, chosen, taught_heads(path, card))
-        events = sorted(judged.events(past), key=lambda each: (each.onset_us or 0, each.onset_s))
+        events = sorted(_follow(judged, past), key=lambda each: (each.onset_us or 0, each.onset_s))
         _check_kept(judged)
         answer = _Answer(card, events, past, question, connection)
         if wanted.rules:
@@ -128,6 +131,18 @@ def _open_past(
             "serve keeps it from its start on; --since and --source choose what counts"
         )
     return past
+
+
+def _follow(judged: JudgedPast, past: Past) -> Iterator[PastEvent]:
+    """Pass events on, and tell how far it is while a past full of sounds takes long."""
+    told = time.monotonic()
+    for count, event in enumerate(judged.events(past), 1):
+        yield event
+        if time.monotonic() - told >= TELL_EVERY_S:
+            told = time.monotonic()
+            reached = tell_duration(past.seconds * judged.n_windows / past.n_windows)
+            say(f"has come to {reached} of {tell_duration(past.seconds)}: "
+                f"{format_count(count, 'event')}")  # fmt: skip
 
 
 def _check_kept(judged: JudgedPast) -> None:
