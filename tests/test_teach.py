@@ -30,7 +30,7 @@ from streamclf.teach.kept_moments import KeptMoment, parse_moment
 from streamclf.teach.lesson import Lesson
 from streamclf.teach.past import Past, PastStream
 from streamclf.teach.taught_graph import Head
-from streamclf.teach.teaching import Sound
+from streamclf.teach.teaching import Sound, tell_duration
 
 RATE = 16_000
 RINGS_S = (20.0, 45.0)
@@ -318,6 +318,17 @@ def test_a_sound_in_the_past_is_one_event_of_its_time_whatever_the_hop_was(tmp_p
     assert event.onset_s == pytest.approx(40, abs=1.5 + hop_s)
     assert event.offset_s == pytest.approx(50, abs=1.5 + hop_s)
     assert event.onset_us == round(event.onset_s * 1e6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.2, "1 second"), (37, "37 seconds"), (120, "2 minutes"), (3600, "60 minutes"),
+        (7 * 3600, "7 hours"), (14 * 86_400, "14 days"),
+    ],
+)  # fmt: skip
+def test_how_long_a_past_is_reads_well(seconds, told):
+    assert tell_duration(seconds) == told
 
 
 def test_a_pause_in_the_past_ends_an_event(tmp_path):

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from streamclf.core.card import Card, Taught
 from streamclf.core.label_choice import plain_name
+from streamclf.core.text_format import format_count
 from streamclf.model.model_file import Model
 from streamclf.store.listing import StoredEvent
 from streamclf.teach.common_sounds import read_common_sounds
@@ -169,12 +170,14 @@ def _describe_origin(
 
 
 def tell_duration(seconds: float) -> str:
-    """Write how long a past is: ``14 days``, ``7 hours``, ``12 minutes``."""
+    """Write how long a past is: ``14 days``, ``7 hours``, ``12 minutes``, ``37 seconds``."""
     if seconds >= 2 * 86_400:
         return f"{seconds / 86_400:.0f} days"
     if seconds >= 2 * 3600:
         return f"{seconds / 3600:.0f} hours"
-    return f"{max(seconds / 60, 0.1):.2g} minutes"
+    if seconds >= 2 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return format_count(max(round(seconds), 1), "second")
 
 
 def tell_times(n: int) -> str:
