@@ -83,6 +83,17 @@ def test_heard_groups_events_and_says_how_to_name_them(streamclf, tmp_path):
     assert "name it: streamclf teach NAME unknown-" in text
     assert f" --store {store}\n" in text
     assert groups[0]["times"] == 3
+    # Another model has groups of its own, and does not take these away.
+    (tmp_path / "hall.wav").hardlink_to(tmp_path / "minute.wav")
+    done = streamclf(
+        "file", tmp_path / "hall.wav", "--store", store, "--unknown", "--model", "esc10",
+        "--features", tmp_path / "heard.features", "--threshold", "0.999",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    told = streamclf("heard", "--unknown", "--groups", "--store", store, "--format", "jsonl")
+    both = [json.loads(line)["events"] for line in told.out.splitlines()]
+    assert sorted(groups[0]["events"]) in [sorted(events) for events in both]
+    assert len(both) > len(groups)
     with closing(connect(store)) as connection, transaction(connection):
         for (row,) in connection.execute("SELECT id FROM events").fetchall():
             review_event(connection, row, "wrong", "beep", 1)

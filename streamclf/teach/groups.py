@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -125,23 +125,35 @@ def group_events(kept: FeatureStore, events: Sequence[StoredEvent]) -> tuple[lis
 
     Returns:
         The groups, the one first that was heard most often; how many events are like no other; how
-        many have no kept features, or features of another model than the newest.
+        many have no kept features. Events are compared with those of the same features: each model
+        has groups of its own.
     """
     events = [event for event in events if event.offset is not None][-MOST_EVENTS:]
-    digest, vectors = _read_vectors(kept, events)
-    known = [event for event in events if event.row in vectors]
+    left, groups = events, list[Group]()
+    for digest in reversed(kept.digests()):
+        vectors = _read_vectors(kept, left, digest)
+        known = [event for event in left if event.row in vectors]
+        left = [event for event in left if event.row not in vectors]
+        groups += _group_known(kept, digest, known, vectors)
+    groups.sort(key=lambda group: (-group.n_times, -len(group.events)))
+    n_grouped = sum(len(group.events) for group in groups)
+    return groups, len(events) - len(left) - n_grouped, len(left)
+
+
+def _group_known(
+    kept: FeatureStore,
+    digest: str,
+    known: Sequence[StoredEvent],
+    vectors: Mapping[int, Features],
+) -> list[Group]:
+    """Group events whose features have one digest."""
     if not known:
-        return [], 0, len(events)
+        return []
     background = _background(kept, digest)
     stacked = np.stack([vectors[event.row] for event in known])
     directions = background.whiten(stacked) if background is not None else stacked
     found = group_vectors(np.asarray(directions, dtype=np.float32))
-    groups = [
-        Group(tuple(known[place] for place in places), likeness) for places, likeness in found
-    ]
-    groups.sort(key=lambda group: (-group.n_times, -len(group.events)))
-    n_alone = len(known) - sum(len(group.events) for group in groups)
-    return groups, n_alone, len(events) - len(known)
+    return [Group(tuple(known[place] for place in places), likeness) for places, likeness in found]
 
 
 def group_unknown(connection: sqlite3.Connection, store: Path) -> tuple[list[Group], int, int]:
@@ -210,13 +222,9 @@ def group_vectors(vectors: npt.NDArray[np.float32]) -> list[tuple[list[int], flo
 
 
 def _read_vectors(
-    kept: FeatureStore, events: Sequence[StoredEvent]
-) -> tuple[str, dict[int, Features]]:
-    """Read the mean of each event's features, of the newest features that there are.
-
-    Returns:
-        Their digest, and a vector ``(size,)`` by the row of its event.
-    """
+    kept: FeatureStore, events: Sequence[StoredEvent], digest: str
+) -> dict[int, Features]:
+    """Read the mean ``(size,)`` of each event's features of a digest, by the event's row."""
     live: dict[str, list[StoredEvent]] = defaultdict(list)
     recorded: dict[str, list[StoredEvent]] = defaultdict(list)
     for event in events:
@@ -224,15 +232,13 @@ def _read_vectors(
             recorded[event.recording].append(event)
         elif event.onset_us is not None:
             live[event.source].append(event)
-    digests = kept.digests()
-    digest = digests[-1] if digests else ""
     vectors: dict[int, Features] = {}
     for file in kept.files(digest=digest):
         if file.header.recording:
             _read_file(file, recorded.get(file.header.recording, ()), vectors)
         else:
             _read_file(file, live.get(file.header.source, ()), vectors)
-    return digest, vectors
+    return vectors
 
 
 def _read_file(
