@@ -267,6 +267,11 @@ class GroupLine(JsonRecord, frozen=True, kw_only=True, tag="group"):
     clips: Annotated[list[str], _says("Paths of their clips that are still there.")]
 
 
+MomentName = Annotated[str, _says("Name of the moment, which `teach` takes as an example.")]
+ToldThen = Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
+ClipThen = Annotated[str, _says("Path of that event's clip.")]
+
+
 class PastMoment(msgspec.Struct, frozen=True, kw_only=True):
     """When a taught sound would have been heard."""
 
@@ -275,12 +280,9 @@ class PastMoment(msgspec.Struct, frozen=True, kw_only=True):
     offset: Offset
     time: Time | UnsetType = UNSET
     score: Score
-    moment: Annotated[str, _says("Name of the moment, which `teach` takes as an example.")]
-    event: (
-        Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
-        | UnsetType
-    ) = UNSET
-    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
+    moment: MomentName
+    event: ToldThen | UnsetType = UNSET
+    clip: ClipThen | UnsetType = UNSET
 
 
 class WouldBeLine(JsonRecord, frozen=True, kw_only=True, tag="would_be"):
@@ -292,12 +294,9 @@ class WouldBeLine(JsonRecord, frozen=True, kw_only=True, tag="would_be"):
     offset: Offset
     time: Time | UnsetType = UNSET
     score: Score
-    moment: Annotated[str, _says("Name of the moment, which `teach` takes as an example.")]
-    event: (
-        Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
-        | UnsetType
-    ) = UNSET
-    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
+    moment: MomentName
+    event: ToldThen | UnsetType = UNSET
+    clip: ClipThen | UnsetType = UNSET
 
 
 class TaughtLine(JsonRecord, frozen=True, kw_only=True, tag="taught"):
