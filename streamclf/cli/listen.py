@@ -36,6 +36,7 @@ from streamclf.runs.outputs import (
 )
 from streamclf.runs.runner import run_stream
 from streamclf.runs.systemd_notifier import SystemdNotifier
+from streamclf.sinks.base import Sink
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.factory import open_source
 from streamclf.sources.options import SourceOptions
@@ -148,6 +149,16 @@ def _open_engine(
     return opened
 
 
+def _keep_features(folder: Path, name: str, kept: ExitStack) -> Sink:
+    """Return what keeps the features of a source in a folder, until ``kept`` ends."""
+    # Few ask for it, and it takes its time to load.
+    from streamclf.store.features.sink import LiveFeatureSink
+    from streamclf.store.features.writer import FeatureWriter
+
+    writer = kept.enter_context(closing(FeatureWriter(say)))
+    return LiveFeatureSink(folder, name, writer, FeatureLimits())
+
+
 def _listen(
     source_options: SourceOptions,
     model: ModelOptions,
@@ -194,12 +205,7 @@ def _listen(
             service.alive()
 
         if features is not None:
-            # Few ask for it, and it takes its time to load.
-            from streamclf.store.features.sink import LiveFeatureSink
-            from streamclf.store.features.writer import FeatureWriter
-
-            writer = kept.enter_context(closing(FeatureWriter(say)))
-            sinks.append(LiveFeatureSink(features, source.name, writer, FeatureLimits()))
+            sinks.append(_keep_features(features, source.name, kept))
         source.on_waiting = note_life
         listened.begin(source, [*sinks])
         if hub is not None:

@@ -1,12 +1,12 @@
-"""The bar of a taught label: the value at which a window counts as its sound, halfway or so.
+"""The bar of a taught label: the value that a window's sum must reach for the sound to be told.
 
 Two curves over all possible bars decide: which part of the examples' scenes would be found, and how
 many events an hour would be false. Both are counted as events are detected, from averages of
 scores. The bar with the best F1 is taken, for a sound that comes `TIMES_AN_HOUR`; it rises until
 the past has at most as many events as are wanted, unless the examples would be lost.
 
-Where few events are left in the past, their number is taken to fall exponentially with the bar, for
-a past of a few hours says little about a week.
+A past of a few hours says little about a week. So where few events are left in it, their number is
+taken to fall exponentially as the bar rises.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.card import Threshold
+from streamclf.core.settings import Settings
 
 THRESHOLD = Threshold(0.4, 0.1)
 """Averaged scores at which events of a taught label begin and end. A short sound fills a part of
@@ -37,8 +38,8 @@ N_BARS = 40
 FEW, MANY = 3, 40
 """Below so few events the past's number of them is fitted, to bars that have not too many."""
 LEAST_EVENTS = 0.02
-AVERAGE_S = 3.0
-"""Length of the average by which events begin, as `streamclf.core.settings` has it."""
+AVERAGE_S = Settings().average_s
+"""Length of the average by which events begin."""
 PAUSE_S = 1.0
 """Pause that does not end an event."""
 WINDOWS_OF_EVENT = 3

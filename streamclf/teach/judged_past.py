@@ -4,7 +4,7 @@
 ones are, so that a threshold can be tried on weeks before it holds. A sound that was taught since
 has no scores there; its layer computes them from the features.
 
-Only stretches in which an event can begin are judged. Scores are kept in steps of 1/255, and a
+Only stretches in which an event can begin are judged. Scores are kept in steps of 1/65,535, and a
 window lasts until the next one that was kept.
 """
 

@@ -66,9 +66,6 @@ def learn_fresh(
     noises = make_noises(front_end, fresh.tracks.clips.sample_rate, device)
     schooling = Schooling(recipe, front_end, noises)
     schooling.teacher_head = fresh.ear.network.classifier.requires_grad_(False)
-    make = lambda first: fresh.batches(  # noqa: E731
-        first, options.batch, options.filtered, options.workers
-    )
     if not options.resume and options.start is None:
         _begin(pupil.to(device), fresh, schooling, options)
     learner = Learner(schooling, pupil, fabric)
@@ -83,7 +80,8 @@ def learn_fresh(
     saved = counted = begun
     sums = torch.zeros(3, device=device)
     with Interrupt(fabric) as interrupt:
-        for heard in make(progress.step):
+        batches = fresh.batches(progress.step, options.batch, options.filtered, options.workers)
+        for heard in batches:
             progress.elapsed = before + time.monotonic() - begun
             done = part_done(progress, options)
             if done >= 1:
@@ -95,17 +93,9 @@ def learn_fresh(
             sums += learner.learn(inputs, said, rate, progress.step)
             progress.step += 1
             if progress.step % EVERY == 0:
-                loss, error, n = sums.tolist()
-                if not math.isfinite(loss):
-                    raise RunError(f"{run.path}: the loss is {loss} at batch {progress.step}; take "
-                                   "another --seed or a lower --rate")  # fmt: skip
-                row = {"step": progress.step, "loss": loss / n, "error": error / n}
-                progress.epochs.append(row)
                 now = time.monotonic()
                 pace = EVERY * options.batch / (now - counted)
-                print(f"{progress.step} ({done:.0%}): loss {row['loss']:.4f}, error "
-                      f"{row['error']:.4f}, rate {rate:.2e}, {pace:.0f} mixtures a second",
-                      flush=True)  # fmt: skip
+                _note_row(run, progress, sums, rate, f"{done:.0%}", pace)
                 sums.zero_()
                 counted = now
             asked = interrupt.was_requested()
@@ -117,6 +107,37 @@ def learn_fresh(
                 print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
                 raise KeyboardInterrupt
     return learner, progress
+
+
+def _note_row(
+    run: RunFolder,
+    progress: Progress,
+    sums: torch.Tensor,
+    rate: float,
+    done: str,
+    pace: float,
+) -> None:
+    """Add a row to the history, and print it.
+
+    Args:
+        run: For the message.
+        progress: It gets the row.
+        sums: ``(3,)``: loss, error, and the number that they are sums of, since the last row.
+        rate: Learning rate of the newest step.
+        done: Part of the run that lies behind.
+        pace: Mixtures a second.
+
+    Raises:
+        RunError: The loss is not finite any more.
+    """
+    loss, error, n = sums.tolist()
+    if not math.isfinite(loss):
+        raise RunError(f"{run.path}: the loss is {loss} at batch {progress.step}; take another "
+                       "--seed or a lower --rate")  # fmt: skip
+    row = {"step": progress.step, "loss": loss / n, "error": error / n}
+    progress.epochs.append(row)
+    print(f"{progress.step} ({done}): loss {row['loss']:.4f}, error {row['error']:.4f}, "
+          f"rate {rate:.2e}, {pace:.0f} mixtures a second", flush=True)  # fmt: skip
 
 
 def part_done(progress: Progress, options: argparse.Namespace) -> float:
