@@ -35,6 +35,7 @@ class SndfileReader:
         duration_s: Length in seconds that the header states.
         is_empty: Whether the header states no samples.
         sample_rate: Sample rate in Hz.
+        n_channels: Number of channels.
         read_to: Byte that the decoder had reached at the end; 0 where that does not matter.
 
     Raises:
@@ -56,6 +57,7 @@ class SndfileReader:
         self.duration_s = self._file.frames / self._file.samplerate
         self.is_empty = not self._file.frames
         self.sample_rate = int(self._file.samplerate)
+        self.n_channels = int(self._file.channels)
         self._begin = 0
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:

@@ -104,9 +104,21 @@ class Recording(Source):
         return self._duration_s
 
     @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz that the header states; 0 for a pipe, and where it states none."""
+        return 0 if self._reader is None else self._reader.sample_rate
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels that the header states; 0 for a pipe, and where it states none."""
+        return 0 if self._reader is None else self._reader.n_channels
+
+    @property
     def started(self) -> datetime | None:
         """Time of the first sample, as the recorder wrote it (see `recorded_at`)."""
-        return None if self._piped else recorded_at(self.path, self._comment)
+        started = None if self._piped else recorded_at(self.path, self._comment)
+        self._check_streamed()
+        return started
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the recording at its own sample rate; a missing end is reported as a gap.
