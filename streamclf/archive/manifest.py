@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from streamclf.archive.places import Place
+from streamclf.archive.place import Place
 from streamclf.core.errors import StoreError
 
 if TYPE_CHECKING:

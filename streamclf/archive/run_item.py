@@ -29,9 +29,9 @@ class Hearing:
         features: Whether the features of each window are kept.
     """
 
-    model: ModelOptions = ModelOptions()
-    settings: Settings = Settings()
-    thresholds: ThresholdOptions = ThresholdOptions()
+    model: ModelOptions
+    settings: Settings
+    thresholds: ThresholdOptions
     scores: bool = False
     features: bool = False
 

@@ -13,6 +13,7 @@
         ProviderError           the requested execution provider is not available
       SinkError                 results cannot be written
         StoreError              the store cannot be opened, read or written
+      PlaceError                a folder or store of an archive cannot be read or written
       CalibrationError          what was heard is no calibrator's tone
 
 Each message is one line that names the value, the limit and the way out.
@@ -71,6 +72,10 @@ class SinkError(StreamclfError):
 
 class StoreError(SinkError):
     """The store cannot be opened, read or written."""
+
+
+class PlaceError(StreamclfError):
+    """A folder or a store of an archive cannot be read or written, whatever its recordings hold."""
 
 
 class CalibrationError(StreamclfError):

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from streamclf.sources.containers.part import Part
+from streamclf.sources.containers.streamed_file import File, StreamedFile
 
 HEAD_BYTES = 64
 SAMPLES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b".snd", b"dns.", b"caff")
 """First bytes of WAV and related formats."""
 
 
-def find_parts(path: Path) -> list[Part]:
+def find_parts(path: File) -> list[Part]:
     """Find the parts of a file.
 
     Args:
-        path: A regular file.
+        path: A regular file, or a streamed one.
 
     Returns:
         At least one part, which may be of any format. Decoding may reveal more, see
@@ -26,11 +26,11 @@ def find_parts(path: Path) -> list[Part]:
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
+    with _open(path) as file:
         return list(_parts_from(file, 0, file.seek(0, 2)))
 
 
-def find_parts_after(path: Path, part: Part, read_to: int) -> list[Part]:
+def find_parts_after(path: File, part: Part, read_to: int) -> list[Part]:
     """Find the parts after a FLAC stream whose stated samples have all been read.
 
     Args:
@@ -48,10 +48,14 @@ def find_parts_after(path: Path, part: Part, read_to: int) -> list[Part]:
         return []
     from streamclf.sources.containers import flac
 
-    with path.open("rb") as file:
+    with _open(path) as file:
         size = file.seek(0, 2)
         start = flac.find_next(file, part.start, read_to, size)
         return [] if start is None else list(_parts_from(file, start, size))
+
+
+def _open(file: File) -> BinaryIO:
+    return cast(BinaryIO, file.open()) if isinstance(file, StreamedFile) else file.open("rb")
 
 
 def _parts_from(file: BinaryIO, start: int, size: int) -> Iterator[Part]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from streamclf.sources.containers.part import Part
+from streamclf.sources.containers.streamed_file import StreamedHandle
 
 _MARK = b"OggS"
 _HEAD_BYTES = 27
@@ -40,10 +41,14 @@ def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
     """Describe the links of an Ogg file, from the headers of its pages.
 
     Args:
-        file: The file.
+        file: The file. Of a streamed one, a chain counts as one part.
         start: First byte of the Ogg data.
         size: Size of the file in bytes.
     """
+    if isinstance(file, StreamedHandle):
+        # To walk the pages is to fetch the whole file: its links are found in a copy of it.
+        yield Part(start, reader="ffmpeg", kind="OGG")
+        return
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         links, end = _walk(data, start, size)
         is_torn = data[end : end + 4] == _MARK[: size - end] if end < size else False

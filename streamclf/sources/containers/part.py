@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from streamclf.sources.containers.streamed_file import File, StreamedFile, open_binary
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -55,25 +56,29 @@ class Part:
         """Return the same part with another header, first byte and end."""
         return replace(self, head=head, start=start, end=end)
 
-    def open(self, path: Path) -> PartFile:
+    def open(self, file: File) -> PartFile:
         """Open the part as a file."""
-        return PartFile(path, self.start, self.end, self.head)
+        return PartFile(file, self.start, self.end, self.head)
 
 
 class PartFile(io.RawIOBase):
     """A header followed by a range of a file, readable as one file.
 
     Args:
-        path: The file.
+        file: The file.
         start: First byte of the range.
         end: Byte after the range; None for the end of the file.
         head: Header that comes before it.
+
+    Attributes:
+        name: Name of the file, by whose ending FFmpeg tells some formats.
     """
 
-    def __init__(self, path: Path, start: int, end: int | None, head: bytes = b"") -> None:
-        self._file = path.open("rb", buffering=0)
+    def __init__(self, file: File, start: int, end: int | None, head: bytes = b"") -> None:
+        self._file = open_binary(file)
+        self.name = file.path.name if isinstance(file, StreamedFile) else "<none>"
         self._head = head
-        size = os.fstat(self._file.fileno()).st_size
+        size = self._file.seek(0, os.SEEK_END)
         self._start = start
         self._size = len(head) + max((size if end is None else min(end, size)) - start, 0)
         self._position = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -14,6 +13,7 @@ from streamclf.core.errors import SourceError
 from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import RESULTS_KEPT
 from streamclf.sources.containers.part import NEGLIGIBLE_S, Part, PartFile
+from streamclf.sources.containers.streamed_file import File, StreamedFile
 
 BLOCK_SAMPLES = 65_536
 """Samples a block; with blocks of 16k samples, the overhead per block was 10 % of the time."""
@@ -44,7 +44,7 @@ class SndfileReader:
 
     next_track: int | None = None
 
-    def __init__(self, path: Path, part: Part) -> None:
+    def __init__(self, path: File, part: Part) -> None:
         self._path = path
         self._part = part
         self.read_to = 0
@@ -132,15 +132,20 @@ class SndfileReader:
 
     def _open(self) -> soundfile.SoundFile:
         self._bytes, self._number = None, -1
-        if not self._part.is_whole_file or (self._part.kind == "FLAC" and os.name == "nt"):
-            self._bytes = self._part.open(self._path)
+        path, whole = self._path, self._part.is_whole_file
+        if (
+            isinstance(path, StreamedFile)
+            or not whole
+            or (self._part.kind == "FLAC" and os.name == "nt")
+        ):
+            self._bytes = self._part.open(path)
             return soundfile.SoundFile(self._bytes)
         if self._part.kind == "FLAC":
             # Opened by descriptor, so that the byte reached can be found out.
-            self._number = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             return soundfile.SoundFile(self._number)
         # The name is given as bytes, because soundfile refuses names that are not UTF-8.
-        return soundfile.SoundFile(self._path if os.name == "nt" else os.fsencode(self._path))
+        return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
 
     def _reopen(self) -> soundfile.SoundFile:
         """Open the file again, because libsndfile does not recover from an error."""

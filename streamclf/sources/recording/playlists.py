@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from streamclf.core.errors import RecordingError
@@ -37,7 +37,7 @@ def check_name(name: str) -> None:
         )
 
 
-def is_playlist(path: Path, head: bytes) -> bool:
+def is_playlist(path: PurePath, head: bytes) -> bool:
     """Whether a file without audio is a playlist, judged by its first bytes or its name."""
     begins_so = head.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(_HEADS)
     return begins_so or path.suffix.lower() in PLAYLISTS

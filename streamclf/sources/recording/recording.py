@@ -17,6 +17,7 @@ from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.sources.base import RESULTS_KEPT, Source
 from streamclf.sources.containers.find_parts import find_parts, find_parts_after
 from streamclf.sources.containers.part import Part
+from streamclf.sources.containers.streamed_file import File, StreamedFile, open_binary, pure_path
 from streamclf.sources.recording.libsndfile import BLOCK_SAMPLES, SndfileReader, clean_reason
 from streamclf.sources.recording.piped import PipedRecording, is_piped, resolve_redirect
 from streamclf.sources.recording.playlists import FILE_PLAYLIST, is_playlist
@@ -43,17 +44,25 @@ class Recording(Source):
         path: The file. WAV of every width, FLAC, AIFF, AU, ... are read by libsndfile; MP3, Ogg,
             webm, m4a, mp4, mkv, wma, ... by FFmpeg (PyAV). ``-`` is standard input. Standard
             input, pipes and devices are read forward by FFmpeg
-            (`streamclf.sources.recording.piped`).
+            (`streamclf.sources.recording.piped`). A `StreamedFile` is read in ranges from
+            where it lies.
+        name: Name of the source in results; by default the path as given.
 
     Raises:
         RecordingError: The file is missing, unreadable, empty or not audio. A fault further on in
             the file is raised by `blocks`, after the last good block.
+        StreamclfError: A range of a streamed file cannot be had. `blocks` raises it as well, and
+            what came before it is then no result.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = resolve_redirect(Path(path))
-        # A name that is not UTF-8 is escaped, so that it can be written anywhere.
-        self.name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    def __init__(self, path: Path | str | StreamedFile, name: str | None = None) -> None:
+        self.path: File
+        if isinstance(path, StreamedFile):
+            self.path, self.name = path, name or str(path)
+        else:
+            self.path = resolve_redirect(Path(path))
+            # A name that is not UTF-8 is escaped, so that it can be written anywhere.
+            self.name = name or os.fsencode(path).decode("utf-8", "backslashreplace")
         self._stopped = False
         self._read_to = 0
         self._begin = (0, 1)
@@ -62,9 +71,12 @@ class Recording(Source):
         self._parts: deque[Part] = deque()
         self._faults: list[str] = []
         self._reader: SndfileReader | Decoder | None = None
-        self._piped = PipedRecording(self.path) if is_piped(self.path) else None
+        self._piped = _open_pipe(self.path)
         if self._piped is None:
-            self._open_parts()
+            try:
+                self._open_parts()
+            finally:
+                self._check_streamed()
 
     def _open_parts(self) -> None:
         """Find the parts of the file, and open the first."""
@@ -114,10 +126,12 @@ class Recording(Source):
             try:
                 yield from self._read(part, end)
             except SourceError as error:
+                self._check_streamed()
                 self._add_fault(error)
             if self._read_to and not self._stopped:
                 self._parts.extend(find_parts_after(self.path, part, self._read_to))
             self.close()
+            self._check_streamed()
         if self._faults:
             kept = RESULTS_KEPT if end.position else ""
             raise RecordingError(f"{self.name}: {'; '.join(self._faults)}{kept}")
@@ -169,10 +183,12 @@ class Recording(Source):
             before = end.position
             try:
                 for item in reader.blocks(lambda: self._stopped):
+                    self._check_streamed()
                     yield from end.place(item)
                 self._read_to = reader.read_to
                 return
             except SourceError:
+                self._check_streamed()
                 self._read_to = reader.read_to
                 following = reader.next_track if end.position == before else None
                 if following is None:
@@ -181,6 +197,11 @@ class Recording(Source):
             message = f"its audio track {following} cannot be decoded: the next one is heard"
             yield Notice(end.position, end.sample_rate, message)
             reader = self._reader = _open_decoder(self.path, part, following)
+
+    def _check_streamed(self) -> None:
+        """Raise the error of a streamed file: a decoder takes it for the file's end."""
+        if isinstance(self.path, StreamedFile):
+            self.path.check()
 
     def _open_first(self) -> SndfileReader | Decoder:
         """Open the first part that can be opened; the faults of those before it are kept."""
@@ -232,17 +253,24 @@ class _EndOfAudio:
         self.position += item.n_samples
 
 
-def _size_ratio(path: Path, part: Part) -> float:
+def _open_pipe(file: File) -> PipedRecording | None:
+    """Open a pipe or a device; None for what can be read at any place."""
+    if isinstance(file, StreamedFile) or not is_piped(file):
+        return None
+    return PipedRecording(file)
+
+
+def _size_ratio(path: File, part: Part) -> float:
     """Return the size of the whole file divided by that of a part."""
-    size = path.stat().st_size
+    size = path.size if isinstance(path, StreamedFile) else path.stat().st_size
     return size / max((part.end or size) - part.start, 1)
 
 
-def _check_readable(path: Path) -> None:
-    if path.is_dir():
+def _check_readable(path: File) -> None:
+    if isinstance(path, Path) and path.is_dir():
         raise RecordingError(f"{path}: is a folder, not a recording: name a file in it")
     try:
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             if not file.read(1):
                 raise RecordingError(f"{path}: the file is empty (0 bytes): was it copied whole?")
     except OSError as error:
@@ -253,7 +281,7 @@ def _why_unreadable(error: OSError) -> str:
     return f"cannot be opened: {(error.strerror or str(error)).lower()}"
 
 
-def _open(path: Path, part: Part) -> SndfileReader | Decoder:
+def _open(path: File, part: Part) -> SndfileReader | Decoder:
     """Open a part with the library that can read it."""
     if part.reader == "ffmpeg":
         try:
@@ -274,7 +302,7 @@ def _open(path: Path, part: Part) -> SndfileReader | Decoder:
     return reader
 
 
-def _open_instead(path: Path, part: Part) -> SndfileReader | None:
+def _open_instead(path: File, part: Part) -> SndfileReader | None:
     """Open a part that FFmpeg refuses by libsndfile; None where that fails as well."""
     with suppress(soundfile.LibsndfileError, TypeError):
         reader = SndfileReader(path, part)
@@ -284,21 +312,22 @@ def _open_instead(path: Path, part: Part) -> SndfileReader | None:
     return None
 
 
-def _open_decoder(path: Path, part: Part, first_track: int = 0) -> Decoder:
+def _open_decoder(path: File, part: Part, first_track: int = 0) -> Decoder:
     from streamclf.sources.recording.ffmpeg import Decoder
 
-    source = str(path) if part.is_whole_file else part.open(path)
+    by_path = part.is_whole_file and not isinstance(path, StreamedFile)
+    source = str(path) if by_path else part.open(path)
     try:
         return Decoder(source, part=part, first_track=first_track, block_samples=BLOCK_SAMPLES)
     except SourceError as error:
         raise RecordingError(f"{path}: {_why_not_audio(path, part, error)}") from error
 
 
-def _why_not_audio(path: Path, part: Part, error: SourceError) -> str:
+def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
     """Return the most likely reason why neither library opens a file."""
-    with path.open("rb") as file:
-        head = file.read(512)
-    if is_playlist(path, head):
+    with open_binary(path) as file:
+        head = file.read(512) or b""
+    if is_playlist(pure_path(path), head):
         return FILE_PLAYLIST
     if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
         return "holds text, not audio"

@@ -16,9 +16,9 @@ import re
 import struct
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from streamclf.sources.containers.streamed_file import File, StreamedFile, pure_path
 from streamclf.sources.recording.times_in_names import make_time, plausible_time, time_in_name
 
 _MAX_CHUNK_BYTES = 65_536
@@ -33,7 +33,7 @@ _AUDIOMOTH = re.compile(
 _DATE = re.compile(r"(\d{4})[-_:. ](\d\d)[-_:. ](\d\d)(\d\d)[-_:. ](\d\d)[-_:. ](\d\d)")
 
 
-def recorded_at(path: Path, comment: str = "") -> datetime | None:
+def recorded_at(path: File, comment: str = "") -> datetime | None:
     """Find the time of a recording's first sample.
 
     Args:
@@ -49,7 +49,7 @@ def recorded_at(path: Path, comment: str = "") -> datetime | None:
         _from_guano(chunks.get(b"guan", b"").decode("utf-8", "replace")),
         _from_comment(comment),
         _from_broadcast(chunks.get(b"bext", b"").decode("latin-1")),
-        time_in_name(path.absolute()),
+        time_in_name(pure_path(path)),
     )
     return next((time for time in times if time is not None), None)
 
@@ -78,9 +78,12 @@ def _from_broadcast(chunk: str) -> datetime | None:
     return make_time(found.groups()) if found else None
 
 
-def _read_chunks(path: Path) -> dict[bytes, bytes]:
+def _read_chunks(path: File) -> dict[bytes, bytes]:
     """Read the chunks ``guan`` and ``bext`` of a WAV file; empty for other files."""
     try:
+        if isinstance(path, StreamedFile):
+            with path.open() as streamed:
+                return dict(_walk(cast(BinaryIO, streamed)))
         with path.open("rb") as file:
             return dict(_walk(file))
     except OSError:

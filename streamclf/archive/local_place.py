@@ -1,0 +1,143 @@
+"""Folders on this machine as places of archives and results."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from streamclf.archive.place import ASIDE, FoundFile, Listing, Place, check_same
+from streamclf.core.errors import PlaceError, RecordingError
+from streamclf.sources.recording.find_recordings import find_recordings
+
+
+class LocalPlace(Place):
+    """A folder on this machine.
+
+    Args:
+        folder: The folder; it is made when something is put there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.expanduser().absolute()
+        self.url = str(self._folder)
+
+    def read(self, name: str) -> bytes:
+        """Read a whole file, see `Place.read`."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._error(name, "cannot be read", error) from error
+
+    def put_whole(self, name: str, data: bytes) -> None:
+        """Put a file in its place, see `Place.put_whole`."""
+        path = self._folder / name
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}{ASIDE}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with aside.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(path)
+            except BaseException:
+                with suppress(OSError):
+                    aside.unlink()
+                raise
+            _flush_folder(path.parent)
+        except OSError as error:
+            raise self._error(name, "cannot be written", error) from error
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there now, see `Place.exists`."""
+        try:
+            return (self._folder / name).is_file()
+        except OSError as error:
+            raise self._error(name, "cannot be looked for", error) from error
+
+    def names(self, below: str = "") -> dict[str, int]:
+        """List the files below a folder, see `Place.names`."""
+        found: dict[str, int] = {}
+        folders = [self._folder / below]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.is_dir():
+                            folders.append(Path(entry.path))
+                        elif not entry.name.endswith(ASIDE):
+                            name = Path(entry.path).relative_to(self._folder).as_posix()
+                            found[name] = entry.stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # nothing was put there, or it was removed meanwhile
+            except OSError as error:
+                raise self._error(below, "cannot be listed", error) from error
+        return dict(sorted(found.items()))
+
+    def remove(self, name: str) -> None:
+        """Remove a file, see `Place.remove`."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._error(name, "cannot be removed", error) from error
+
+    def list_recordings(self) -> Listing:
+        """List the recordings below the folder, see `Place.list_recordings`."""
+        if not self._folder.is_dir():
+            what = "is a file" if self._folder.exists() else "is not there"
+            raise PlaceError(f"{self}: {what}: name the folder of the recordings")
+        try:
+            found = find_recordings([str(self._folder)])
+        except RecordingError as error:
+            raise PlaceError(str(error)) from error
+        listing = Listing(notes=found.notes, failures=[str(error) for error in found.errors])
+        for path in found.paths:
+            try:
+                name = os.fsencode(path.relative_to(self._folder).as_posix()).decode()
+            except UnicodeDecodeError:
+                shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+                listing.failures.append(
+                    f"{shown}: its name is not UTF-8 and is left out: rename it"
+                )
+                continue
+            try:
+                status = path.stat()
+            except OSError as error:  # a broken link, which opening will report
+                reason = (error.strerror or str(error)).lower()
+                listing.failures.append(f"{path}: cannot be opened: {reason}")
+                continue
+            mark = str(status.st_mtime_ns)
+            listing.files.append(FoundFile(name, status.st_size, mark))
+        listing.files.sort(key=lambda each: each.path)
+        return listing
+
+    def open_file(self, path: str, n_bytes: int, mark: str) -> Path:
+        """Return the path of a recording, see `Place.open_file`."""
+        file = self._folder / path
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise self._error(path, "cannot be opened", error) from error
+        check_same(f"{self}/{path}", (n_bytes, mark), (status.st_size, str(status.st_mtime_ns)))
+        return file
+
+    def _error(self, name: str, what: str, error: OSError) -> PlaceError:
+        reason = (error.strerror or str(error)).lower()
+        return PlaceError(f"{self._folder / name}: {what}: {reason}")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can do so."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network disks refuse it
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

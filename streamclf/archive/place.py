@@ -1,0 +1,162 @@
+"""What a place where archives and results lie must be able to do."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from streamclf.core.errors import PlaceError
+from streamclf.core.redaction import mask_url
+from streamclf.sources.containers.streamed_file import File
+
+ASIDE = ".part"
+"""Ending of a file that is not yet in its place."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a store is asked again.
+
+    Attributes:
+        tries: Number of attempts in all.
+        first_s: Seconds before the second attempt; they double from one to the next.
+        limit_s: Longest wait in seconds.
+        timeout_s: Seconds in which an answer must be there.
+    """
+
+    tries: int = 7
+    first_s: float = 0.5
+    limit_s: float = 30.0
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A recording that was listed.
+
+    Attributes:
+        path: Path below the place, with ``/``.
+        bytes: Its size.
+        mark: What changes when the file does: its ETag or its time of change; empty for none.
+    """
+
+    path: str
+    bytes: int
+    mark: str
+
+
+@dataclass
+class Listing:
+    """What a search for recordings found.
+
+    Attributes:
+        files: The recordings, sorted by their paths.
+        failures: Folders that cannot be read, one line each.
+        notes: What was left out on purpose, one line each.
+    """
+
+    files: list[FoundFile] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Place(ABC):
+    """A folder, here or in a store. Names are relative to it, with ``/``.
+
+    Attributes:
+        url: Where it is, without credentials: an absolute path, or a URL.
+        is_remote: Whether each request takes a while, so that many are worth making at once.
+        max_requests: Number of requests that may run at once.
+    """
+
+    url: str
+    is_remote: bool = False
+    max_requests: int = 4
+
+    def __str__(self) -> str:
+        return self.url
+
+    def close(self) -> None:
+        """Make requests that wait give up soon. Safe to call twice, and from another thread."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            FileNotFoundError: There is none.
+            PlaceError: It cannot be read.
+        """
+
+    @abstractmethod
+    def put_whole(self, name: str, data: bytes) -> None:
+        """Put a file in its place, whole or not at all; one that is there is replaced.
+
+        Raises:
+            PlaceError: It cannot be written.
+        """
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Whether a file is there now.
+
+        Raises:
+            PlaceError: This cannot be found out.
+        """
+
+    @abstractmethod
+    def names(self, below: str = "") -> dict[str, int]:
+        """List the files below a folder, each with its size in bytes; empty where there are none.
+
+        Raises:
+            PlaceError: The folder cannot be listed.
+        """
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            PlaceError: It cannot be removed.
+        """
+
+    @abstractmethod
+    def list_recordings(self) -> Listing:
+        """List the recordings below the place, as ``streamclf file FOLDER`` would find them.
+
+        Raises:
+            PlaceError: The place itself cannot be listed.
+        """
+
+    @abstractmethod
+    def open_file(self, path: str, n_bytes: int, mark: str) -> File:
+        """Return a recording, which is there as it was listed.
+
+        Args:
+            path: Its path below the place.
+            n_bytes: Its size when it was listed.
+            mark: Its mark when it was listed; empty for one that is not compared.
+
+        Raises:
+            PlaceError: It is gone, or has changed since then.
+        """
+
+
+def check_same(name: str, planned: tuple[int, str], found: tuple[int, str]) -> None:
+    """Check that a file is the one that was listed, by its size and its mark.
+
+    Raises:
+        PlaceError: It is not.
+    """
+    if planned[0] != found[0]:
+        raise PlaceError(
+            f"{name}: has changed since the plan, from {planned[0]} to {found[0]} bytes: plan anew"
+        )
+    if planned[1] and planned[1] != found[1]:
+        raise PlaceError(f"{name}: has changed since the plan: plan anew")
+
+
+def without_credentials(url: str) -> str:
+    """Remove the password and the query from a URL; a user's name stays."""
+    return re.split(r"[?#]", mask_url(url).replace(":***@", "@"), maxsplit=1)[0].rstrip("/")
