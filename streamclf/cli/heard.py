@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from streamclf.core.unknown import UNKNOWN_LABEL
 from streamclf.runs.console import say
 
 if TYPE_CHECKING:
-    from streamclf.store.question import Question
+    from streamclf.store.question import Database, Question
 
 
 def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
@@ -54,7 +53,7 @@ def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
     return OK
 
 
-def _draw(connection: sqlite3.Connection, question: Question, answer: AnswerOptions) -> None:
+def _draw(connection: Database, question: Question, answer: AnswerOptions) -> None:
     from streamclf.cli.heard_screen import describe_range
     from streamclf.store.heat_map import draw_heat_map
 
@@ -66,7 +65,7 @@ def _draw(connection: sqlite3.Connection, question: Question, answer: AnswerOpti
     say(f"{answer.plot}: {format_count(n_labels, 'label')} over the hours of the day")
 
 
-def _write_rows(connection: sqlite3.Connection, question: Question, answer: AnswerOptions) -> None:
+def _write_rows(connection: Database, question: Question, answer: AnswerOptions) -> None:
     from streamclf.store import event_rows
 
     form = answer.row_format
@@ -97,7 +96,7 @@ def _write_rows(connection: sqlite3.Connection, question: Question, answer: Answ
         event_rows.write_lines(lines, answer.output, overwrite=answer.overwrite)
 
 
-def _check_single(connection: sqlite3.Connection, question: Question) -> None:
+def _check_single(connection: Database, question: Question) -> None:
     """Refuse labels of several recordings in one file, as their times would be mixed up.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -23,7 +22,7 @@ from streamclf.store.queries import (
     list_missing,
     measure_extent,
 )
-from streamclf.store.question import Question
+from streamclf.store.question import Database, Question
 from streamclf.store.rates import Rate, list_rates
 
 MOST_DAYS = 1000
@@ -33,7 +32,7 @@ N_SOUNDING = 5
 
 
 def describe(
-    connection: sqlite3.Connection, question: Question, by: Sequence[By], look: Look | None = None
+    connection: Database, question: Question, by: Sequence[By], look: Look | None = None
 ) -> list[str]:
     """Answer a question in lines for people.
 
@@ -111,7 +110,7 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%b %Y}"
 
 
-def _describe_heard(connection: sqlite3.Connection, question: Question, n_events: int) -> str:
+def _describe_heard(connection: Database, question: Question, n_events: int) -> str:
     heard = hours_heard(connection, question, ["source"])
     missing_s = sum(each.seconds for each in list_missing(connection, question))
     hours = sum(heard.values())
@@ -129,7 +128,7 @@ def _length(hours: float) -> str:
 
 
 def _table(
-    connection: sqlite3.Connection,
+    connection: Database,
     rates: list[Rate],
     by: Sequence[By],
     *,
@@ -193,9 +192,7 @@ def _form_of(moments: Sequence[datetime], *, plain: bool) -> str:
     return "%d %b %H:%M" if plain else "%d %b"
 
 
-def _group_columns(
-    connection: sqlite3.Connection, rates: list[Rate], by: Sequence[By]
-) -> Iterator[Column]:
+def _group_columns(connection: Database, rates: list[Rate], by: Sequence[By]) -> Iterator[Column]:
     """Make the columns of the groups; what is the same as in the row above is left out."""
     shown: dict[By, dict[str, str]] = {}
     if "source" in by:
@@ -245,7 +242,7 @@ def _parts(rates: list[Rate]) -> list[float | None]:
 
 
 def _describe_states(
-    connection: sqlite3.Connection, question: Question, rates: list[Rate], look: Look
+    connection: Database, question: Question, rates: list[Rate], look: Look
 ) -> Iterator[str]:
     """Name what still sounds, and count what was cut off."""
     if any(rate.count.n_open for rate in rates):
@@ -265,7 +262,7 @@ def _describe_states(
 
 
 def _left_out(
-    connection: sqlite3.Connection, question: Question, rates: list[Rate], by: Sequence[By]
+    connection: Database, question: Question, rates: list[Rate], by: Sequence[By]
 ) -> Iterator[str]:
     if question.has_range or {"day", "hour"} & set(by):
         if n_events := count_untimed(connection, question):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+
+from streamclf.store.question import Database
 
 
-def read_display_names(connection: sqlite3.Connection) -> dict[str, str]:
+def read_display_names(connection: Database) -> dict[str, str]:
     """Return label -> name shown to people; where models differ, the newest one's.
 
     A label without a name is not in it; show the label itself.

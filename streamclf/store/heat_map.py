@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from streamclf.core.redaction import one_line
 from streamclf.sinks.output_files import write_whole
 from streamclf.store.display_names import read_display_names
 from streamclf.store.queries import count_events, hours_heard
-from streamclf.store.question import Question
+from streamclf.store.question import Database, Question
 
 N_SHOWN = 30
 """Most labels in a map; those with most events."""
@@ -52,9 +51,7 @@ class HeatMap:
         return any(self.hours)
 
 
-def count_heat_map(
-    connection: sqlite3.Connection, question: Question, n_shown: int = N_SHOWN
-) -> HeatMap:
+def count_heat_map(connection: Database, question: Question, n_shown: int = N_SHOWN) -> HeatMap:
     """Count events by label and hour of the day."""
     counted: dict[str, list[int]] = {}
     for each in count_events(connection, question, ["label", "hour"]):
@@ -72,7 +69,7 @@ def count_heat_map(
 
 
 def draw_heat_map(
-    connection: sqlite3.Connection,
+    connection: Database,
     question: Question,
     path: Path,
     *,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Literal
 
 from streamclf.core.event_id import event_id
 from streamclf.store.queries import local_time
-from streamclf.store.question import Question, Where, marks
+from streamclf.store.question import Database, Question, Where, marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,8 @@ class StoredEvent:
 
 _SELECT = """
 SELECT events.id, sources.name, recordings.path, models.name || ' ' || models.version, runs.token,
-       runs.sample_rate, label, onset, offset, onset_us, offset_us, events.utc_offset_min, score,
-       highest_score, short, events.state, runs.first_position + runs.elapsed_samples,
+       runs.sample_rate, label, onset, events.offset, onset_us, offset_us, events.utc_offset_min,
+       score, highest_score, short, events.state, runs.first_position + runs.elapsed_samples,
        (SELECT verdict FROM reviews WHERE event_id = events.id
         ORDER BY reviewed_us DESC, reviews.id DESC LIMIT 1),
        (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL)
@@ -106,7 +105,7 @@ LEFT JOIN recordings ON recordings.id = runs.recording_id
 WHERE """
 
 
-def list_events(connection: sqlite3.Connection, question: Question) -> Iterator[StoredEvent]:
+def list_events(connection: Database, question: Question) -> Iterator[StoredEvent]:
     """List events, the earliest first; those without a time come last, recording by recording."""
     timed = Where("onset_us IS NOT NULL")
     timed.add_range(question, "onset_us")
@@ -119,12 +118,12 @@ def list_events(connection: sqlite3.Connection, question: Question) -> Iterator[
         yield from _read(connection, f"{untimed} {order}", untimed)
 
 
-def _read(connection: sqlite3.Connection, rest: str, where: Where) -> Iterator[StoredEvent]:
+def _read(connection: Database, rest: str, where: Where) -> Iterator[StoredEvent]:
     for row in connection.execute(_SELECT + rest, where.values):
         yield StoredEvent(*row)
 
 
-def read_events(connection: sqlite3.Connection, rows: Sequence[int]) -> list[StoredEvent]:
+def read_events(connection: Database, rows: Sequence[int]) -> list[StoredEvent]:
     """Read events by their rows, in that order; rows that are not there are left out."""
     where = Where()
     where.add(f"events.id IN ({marks(tuple(rows))})", *rows)
@@ -132,7 +131,7 @@ def read_events(connection: sqlite3.Connection, rows: Sequence[int]) -> list[Sto
     return [found[row] for row in rows if row in found]
 
 
-def list_open(connection: sqlite3.Connection, question: Question) -> list[StoredEvent]:
+def list_open(connection: Database, question: Question) -> list[StoredEvent]:
     """List the events that still sound, the earliest first."""
     where = Where("events.state = 'open'")
     where.add_range(question, "onset_us")
@@ -140,7 +139,7 @@ def list_open(connection: sqlite3.Connection, question: Question) -> list[Stored
     return list(_read(connection, f"{where} ORDER BY onset_us, run_id, onset", where))
 
 
-def count_runs(connection: sqlite3.Connection, question: Question) -> int:
+def count_runs(connection: Database, question: Question) -> int:
     """Count the streams and recordings that the events lie in."""
     where = Where()
     where.add_range(question, "onset_us")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +12,7 @@ from pathlib import Path, PurePath
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name, suggest_labels
 from streamclf.store.display_names import read_display_names
+from streamclf.store.question import Database
 
 N_LISTED = 6
 """Most names that an error lists."""
@@ -43,18 +43,18 @@ class Source:
     calibration_db: float | None
 
 
-def list_labels(connection: sqlite3.Connection) -> list[str]:
+def list_labels(connection: Database) -> list[str]:
     """Every label that has an event, in alphabetical order."""
     return [label for (label,) in connection.execute(_LABELS)]
 
 
-def list_sources(connection: sqlite3.Connection) -> list[Source]:
+def list_sources(connection: Database) -> list[Source]:
     """Every source, in the order of their names."""
     rows = connection.execute("SELECT id, name, calibration_db FROM sources ORDER BY name")
     return [Source(*row) for row in rows]
 
 
-def find_labels(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[str, ...]:
+def find_labels(connection: Database, names: Sequence[str]) -> tuple[str, ...]:
     """Find labels by their names, or by the names that people read.
 
     Case and punctuation do not matter where no name is written so.
@@ -94,7 +94,7 @@ def _fitting(name: str, shown: dict[str, str]) -> list[str]:
 
 
 def find_sources(
-    connection: sqlite3.Connection, patterns: Sequence[str]
+    connection: Database, patterns: Sequence[str]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Find sources and recordings by name, by the end of a path, or by a pattern.
 
@@ -146,7 +146,7 @@ def find_names(pattern: str, names: Sequence[str], where: Path) -> list[str]:
 
 
 def name_streams(
-    connection: sqlite3.Connection, source_ids: Sequence[int], recording_ids: Sequence[int]
+    connection: Database, source_ids: Sequence[int], recording_ids: Sequence[int]
 ) -> set[str]:
     """Return the names of sources, and the paths of recordings, by their rows."""
     chosen = set(source_ids)

@@ -10,7 +10,6 @@ the order in which they are added up, so that a million events take a part of a 
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
 from streamclf.store.names import list_labels
-from streamclf.store.question import Question, Where
+from streamclf.store.question import Database, Question, Where
 from streamclf.store.schema import LOCAL_HOUR, LOCAL_HOUR_OF_MINUTE
 
 By: TypeAlias = Literal["label", "source", "model", "day", "hour"]
@@ -117,7 +116,7 @@ def unpack(packed: int | None) -> datetime | None:
 class _Names:
     """Names of sources and models by their rows, read once they are asked for."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
         self._names: dict[str, dict[int, str]] = {}
 
@@ -140,7 +139,7 @@ class _Groups:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, by: Sequence[By], hour: str, *, streamed: bool
+        self, connection: Database, by: Sequence[By], hour: str, *, streamed: bool
     ) -> None:
         self._by = by
         self._names = _Names(connection)
@@ -191,9 +190,7 @@ class _Groups:
         return self._names(each, values[each])
 
 
-def count_events(
-    connection: sqlite3.Connection, question: Question, by: Sequence[By] = ()
-) -> list[Count]:
+def count_events(connection: Database, question: Question, by: Sequence[By] = ()) -> list[Count]:
     """Count events.
 
     Args:
@@ -244,7 +241,7 @@ def _order(key: Key) -> tuple[Any, ...]:
 
 
 def _add_states(
-    connection: sqlite3.Connection,
+    connection: Database,
     question: Question,
     by: Sequence[By],
     sums: dict[Key, _Sum],
@@ -265,13 +262,13 @@ def _add_states(
 
 
 def _add_untimed_lengths(
-    connection: sqlite3.Connection, question: Question, by: Sequence[By], sums: dict[Key, _Sum]
+    connection: Database, question: Question, by: Sequence[By], sums: dict[Key, _Sum]
 ) -> None:
     """Add the lengths of events without a time, which their positions tell."""
     groups = _Groups(connection, by, LOCAL_HOUR, streamed=False)
     where = Where("onset_us IS NULL")
     where.add_events(question)
-    length = "sum((offset - onset) * 1e6 / (SELECT sample_rate FROM runs WHERE id = run_id))"
+    length = "sum((events.offset - onset) * 1e6 / (SELECT sample_rate FROM runs WHERE id = run_id))"
     query = groups.select("events INDEXED BY events_by_onset", {length: "sum"}, where)
     for row in connection.execute(query, where.values):
         key, (length_us,) = groups.split(row)
@@ -280,7 +277,7 @@ def _add_untimed_lengths(
 
 
 def hours_heard(
-    connection: sqlite3.Connection, question: Question, by: Sequence[By] = ()
+    connection: Database, question: Question, by: Sequence[By] = ()
 ) -> dict[Key, float]:
     """Add up the hours heard, to the minute where a time is asked for.
 
@@ -333,20 +330,20 @@ class Missing:
     seconds: float
 
 
-def list_missing(connection: sqlite3.Connection, question: Question) -> list[Missing]:
+def list_missing(connection: Database, question: Question) -> list[Missing]:
     """Add up the gaps by source and cause, the longest first."""
     end = "begun_us + n_samples * 1000000 / sample_rate"
     begin = "gaps.begun_us"
     where, values = Where(), []
     if question.since_us is not None:
         where.add(f"gaps.{end} > ?", question.since_us)
-        begin = "max(gaps.begun_us, ?)"
-        values.append(question.since_us)
+        begin = "CASE WHEN gaps.begun_us < ? THEN ? ELSE gaps.begun_us END"
+        values += [question.since_us] * 2
     until = f"gaps.{end}"
     if question.until_us is not None:
         where.add("gaps.begun_us < ?", question.until_us)
-        until = f"min(gaps.{end}, ?)"
-        values.insert(0, question.until_us)
+        until = f"CASE WHEN gaps.{end} > ? THEN ? ELSE gaps.{end} END"
+        values = [question.until_us] * 2 + values
     where.add_sources(question)
     length = f"({until} - {begin}) / 1e6" if question.has_range else "n_samples * 1.0 / sample_rate"
     rows = connection.execute(
@@ -358,12 +355,12 @@ def list_missing(connection: sqlite3.Connection, question: Question) -> list[Mis
     return sorted((Missing(*row) for row in rows), key=lambda each: (-each.seconds, each.cause))
 
 
-def find_first_runs(connection: sqlite3.Connection) -> dict[str, datetime]:
+def find_first_runs(connection: Database) -> dict[str, datetime]:
     """Tell for each live source when it was first heard."""
     rows = connection.execute(
-        "SELECT sources.name, min(begun_us), utc_offset_min FROM runs "
+        "SELECT sources.name, begun_us, utc_offset_min FROM runs "
         "JOIN sources ON sources.id = source_id "
-        "WHERE recording_id IS NULL AND utc_offset_min IS NOT NULL GROUP BY sources.name"
+        "WHERE recording_id IS NULL AND utc_offset_min IS NOT NULL ORDER BY begun_us DESC"
     )
     return {name: local_time(us, offset_min) for name, us, offset_min in rows}
 
@@ -391,9 +388,7 @@ class Level:
     heard_h: float
 
 
-def list_levels(
-    connection: sqlite3.Connection, question: Question, *, step_h: int = 1
-) -> list[Level]:
+def list_levels(connection: Database, question: Question, *, step_h: int = 1) -> list[Level]:
     """Join the minutes' levels to those of hours, or of days.
 
     Args:
@@ -467,7 +462,7 @@ class Extent:
     first_heard: datetime | None
 
 
-def measure_extent(connection: sqlite3.Connection) -> Extent:
+def measure_extent(connection: Database) -> Extent:
     """Tell how much the store holds, and of which time."""
     (n_events,) = connection.execute("SELECT count(*) FROM events").fetchone()
     (n_untimed,) = connection.execute(
@@ -488,7 +483,7 @@ def measure_extent(connection: sqlite3.Connection) -> Extent:
     return Extent(n_events, n_untimed, first, last, begun)
 
 
-def count_untimed(connection: sqlite3.Connection, question: Question) -> int:
+def count_untimed(connection: Database, question: Question) -> int:
     """Count the events that a question with a time leaves out, because nothing tells theirs."""
     where = Where("onset_us IS NULL")
     where.add_events(question)

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 Verdict: TypeAlias = Literal["right", "wrong"]
 """What somebody said of an event."""
 MOST_AHEAD_H = 24
 """Hours by which the clock of no place differs from UTC."""
+
+
+class Rows(Protocol):
+    """Rows that a query gives, each a tuple of its columns."""
+
+    def fetchone(self) -> Any:
+        """Return the next row; None after the last."""
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Database(Protocol):
+    """What can be asked: a connection to the store, or to results that have the same tables.
+
+    Questions keep to SQL that SQLite and DuckDB have in common.
+    """
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
+        """Ask a query, whose marks ``?`` stand for the values."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamclf.store.queries import By, Count, Key, count_events, hours_heard
-from streamclf.store.question import Question
+from streamclf.store.question import Database, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Rate:
         return self.count.n_events / self.heard_h if self.heard_h > 0 else None
 
 
-def list_rates(connection: sqlite3.Connection, question: Question, by: Sequence[By]) -> list[Rate]:
+def list_rates(connection: Database, question: Question, by: Sequence[By]) -> list[Rate]:
     """Count events in groups, with the hours heard of each.
 
     Groups without events are among them where something was heard, unless labels are counted apart.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
@@ -26,7 +25,7 @@ from streamclf.store.queries import (
     list_levels,
     list_missing,
 )
-from streamclf.store.question import Question
+from streamclf.store.question import Database, Question
 from streamclf.store.rates import Rate, list_rates
 
 N_LABELS = 20
@@ -40,7 +39,7 @@ SHORTEST_REST_S = 60.0
 
 
 def make_report(
-    connection: sqlite3.Connection, question: Question, title: str, store: Path, now: datetime
+    connection: Database, question: Question, title: str, store: Path, now: datetime
 ) -> str:
     """Write the page.
 
@@ -65,7 +64,7 @@ def make_report(
 
 
 def _facts(
-    connection: sqlite3.Connection, question: Question, title: str, store: Path, now: datetime
+    connection: Database, question: Question, title: str, store: Path, now: datetime
 ) -> dict[str, Any]:
     assert question.since is not None
     assert question.until is not None
@@ -145,7 +144,7 @@ def _label_rows(rates: Sequence[Rate], shown: dict[str, str]) -> list[dict[str, 
     ]
 
 
-def _map(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
+def _map(connection: Database, question: Question) -> dict[str, Any]:
     counted = count_heat_map(connection, question, N_LABELS)
     rates: Sequence[Sequence[float | None]] = (
         counted.rates if counted.has_hours else counted.n_events
@@ -175,9 +174,7 @@ def _map(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
     }
 
 
-def _columns(
-    connection: sqlite3.Connection, question: Question, axis: Axis
-) -> list[dict[str, Any]]:
+def _columns(connection: Database, question: Question, axis: Axis) -> list[dict[str, Any]]:
     """Events of each day; of each hour where the time is two days at most."""
     hourly = axis.is_short
     counts = count_events(connection, question, ["day", "hour"] if hourly else ["day"])
@@ -210,7 +207,7 @@ def _columns(
 
 
 def _levels(
-    connection: sqlite3.Connection,
+    connection: Database,
     question: Question,
     axis: Axis,
     names: Sequence[str],
@@ -222,7 +219,7 @@ def _levels(
 
 
 def _coverage(
-    connection: sqlite3.Connection,
+    connection: Database,
     question: Question,
     axis: Axis,
     names: Sequence[str],
@@ -286,7 +283,7 @@ def _missed(missing: Sequence[Missing], shown: dict[str, str]) -> list[dict[str,
 
 
 def _unheard(
-    connection: sqlite3.Connection,
+    connection: Database,
     question: Question,
     heard: dict[str, float],
     missing: Sequence[Missing],
