@@ -176,7 +176,7 @@ class Manifest:
                 yield PlannedRecording(**row)
 
     def column(self, name: str) -> list[Any]:
-        """Return a column of the items: ``seconds``, ``piece``, ``n_pieces``, ``kind``."""
+        """Return a column of the items: ``seconds``, ``piece``, ``recordings``, ..."""
         column: list[Any] = self._items[name].to_pylist()
         return column
 
