@@ -148,6 +148,23 @@ class Recording(Source):
             kept = RESULTS_KEPT if end.position else ""
             raise RecordingError(f"{self.name}: {'; '.join(self._faults)}{kept}")
 
+    def extent(self) -> tuple[int, int] | str:
+        """Return sample rate and length in samples, if it can be read from any sample on.
+
+        Returns:
+            Both, as the header states them; otherwise the reason, in a few words.
+        """
+        reader = self._reader
+        if self._piped is not None:
+            return "it comes through a pipe"
+        if len(self._parts) != 1:
+            return f"it has {len(self._parts)} parts"
+        if not isinstance(reader, SndfileReader) or not reader.is_exact:
+            return "its format has no exact places"
+        if self._parts[0].cut_off or reader.promised != reader.n_samples:
+            return "it is cut short"
+        return reader.sample_rate, reader.n_samples
+
     def skip(self, seconds: float) -> bool:
         """Make `blocks` begin at a place, if that is possible to the sample.
 
