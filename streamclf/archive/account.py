@@ -163,9 +163,8 @@ def read_run(results: Place, run: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(results.read(run_name(run)), type=dict[str, Any])
     except (FileNotFoundError, msgspec.DecodeError) as error:
-        raise StoreError(
-            f"{results}/{run_name(run)}: cannot be read as a run's settings"
-        ) from error
+        name = f"{results}/{run_name(run)}"
+        raise StoreError(f"{name}: cannot be read as the settings of a run") from error
 
 
 def add_up(results: Place, manifest: Manifest, run: str) -> RunAccount:

@@ -167,11 +167,11 @@ def _check_item(results: Place, run: str, item: Item, tables: list[Table]) -> _I
         if table == "heard":
             checked.rows = rows.to_pylist()
     if account is not None:
-        for table, number in n_rows.items():
-            if account.rows[table] != number:
+        for counted, number in n_rows.items():
+            if account.rows[counted] != number:
                 checked.faults.append(
-                    f"{table}/.../{item.result_number:08}: has {number} rows, its account says "
-                    f"{account.rows[table]}"
+                    f"{counted}/.../{item.result_number:08}: has {number} rows, its account says "
+                    f"{account.rows[counted]}"
                 )
     return checked
 
@@ -204,9 +204,7 @@ def _check_recordings(
         for planned in item.recordings:
             number = heard.get(planned.recording, 0)
             if number != 1:
-                found.faults.append(
-                    f"{planned.path}: stands {number} times in heard/, must be once"
-                )
+                found.faults.append(f"{planned.path}: is {number} times in heard/, must be once")
 
 
 def _check_sample(

@@ -99,14 +99,8 @@ def run_shard(
         _run(runner, manifest, chosen, report, progress, interrupted)
         if not interrupted():
             # Pieces that were put at the same moment elsewhere: nobody may have seen all of them.
-            _run(
-                runner,
-                manifest,
-                find_unjoined(runner.results, manifest, runner.run),
-                report,
-                progress,
-                interrupted,
-            )
+            unjoined = find_unjoined(runner.results, manifest, runner.run)
+            _run(runner, manifest, unjoined, report, progress, interrupted)
         if chosen:
             progress.tell(now=True)
     finally:
