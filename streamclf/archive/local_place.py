@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from streamclf.archive.place import ASIDE, FoundFile, Listing, Place, check_same
+from streamclf.archive.place import ASIDE, ChangedError, FoundFile, Listing, Place, check_same
 from streamclf.core.errors import PlaceError, RecordingError
 from streamclf.sources.recording.find_recordings import find_recordings
 
@@ -116,15 +116,19 @@ class LocalPlace(Place):
         listing.files.sort(key=lambda each: each.path)
         return listing
 
-    def open_file(self, path: str, n_bytes: int, mark: str) -> Path:
+    def open_file(self, path: str, n_bytes: int) -> Path:
         """Return the path of a recording, see `Place.open_file`."""
-        file = self._folder / path
+        return self._folder / path
+
+    def check_unchanged(self, path: str, n_bytes: int, mark: str) -> None:
+        """Check that a recording is there as it was listed, see `Place.check_unchanged`."""
         try:
-            status = file.stat()
+            status = (self._folder / path).stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ChangedError(f"{self}/{path}: is not there any more") from error
         except OSError as error:
             raise self._error(path, "cannot be opened", error) from error
         check_same(f"{self}/{path}", (n_bytes, mark), (status.st_size, str(status.st_mtime_ns)))
-        return file
 
     def _error(self, name: str, what: str, error: OSError) -> PlaceError:
         reason = (error.strerror or str(error)).lower()

@@ -111,7 +111,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is planned, in figures.
 
     Attributes:
-        archive: Root of the archive: a URL without credentials, or an absolute path.
+        root: Root of the archive: a URL without credentials, or an absolute path.
         id: Hash of the recordings and items; results of another plan have other names.
         item_minutes: Length that items were cut to.
         recordings: Number of recordings, those that cannot be opened included.
@@ -123,7 +123,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         format: Version of the form.
     """
 
-    archive: str
+    root: str
     id: str
     item_minutes: float
     recordings: int
@@ -176,7 +176,7 @@ class Manifest:
                 yield PlannedRecording(**row)
 
     def column(self, name: str) -> list[Any]:
-        """Return a column of the items: ``seconds``, ``piece``, ``n_pieces``, ``kind``."""
+        """Return a column of the items: ``seconds``, ``piece``, ``recordings``, ..."""
         column: list[Any] = self._items[name].to_pylist()
         return column
 

@@ -31,6 +31,10 @@ class Patience:
     timeout_s: float = 60.0
 
 
+class ChangedError(PlaceError):
+    """A recording is gone, or is not the one that was planned."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoundFile:
     """A recording that was listed.
@@ -130,8 +134,17 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def open_file(self, path: str, n_bytes: int, mark: str) -> File:
-        """Return a recording, which is there as it was listed.
+    def open_file(self, path: str, n_bytes: int) -> File:
+        """Return a recording, to be read now or later.
+
+        Args:
+            path: Its path below the place.
+            n_bytes: Its size.
+        """
+
+    @abstractmethod
+    def check_unchanged(self, path: str, n_bytes: int, mark: str) -> None:
+        """Check that a recording is there as it was listed.
 
         Args:
             path: Its path below the place.
@@ -139,7 +152,8 @@ class Place(ABC):
             mark: Its mark when it was listed; empty for one that is not compared.
 
         Raises:
-            PlaceError: It is gone, or has changed since then.
+            ChangedError: It is gone, or has changed since then.
+            PlaceError: This cannot be found out.
         """
 
 
@@ -147,14 +161,14 @@ def check_same(name: str, planned: tuple[int, str], found: tuple[int, str]) -> N
     """Check that a file is the one that was listed, by its size and its mark.
 
     Raises:
-        PlaceError: It is not.
+        ChangedError: It is not.
     """
     if planned[0] != found[0]:
-        raise PlaceError(
+        raise ChangedError(
             f"{name}: has changed since the plan, from {planned[0]} to {found[0]} bytes: plan anew"
         )
     if planned[1] and planned[1] != found[1]:
-        raise PlaceError(f"{name}: has changed since the plan: plan anew")
+        raise ChangedError(f"{name}: has changed since the plan: plan anew")
 
 
 def without_credentials(url: str) -> str:

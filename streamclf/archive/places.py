@@ -18,12 +18,12 @@ __all__ = ["Patience", "Place", "check_apart", "open_place"]
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 
 
-def open_place(url: str, patience: Patience = Patience()) -> Place:
+def open_place(url: str, patience: Patience | None = None) -> Place:
     """Open a place.
 
     Args:
         url: A path, or a URL that fsspec knows: ``s3://bucket/folder/``.
-        patience: How long a store is asked again.
+        patience: How long a store is asked again; None for half a minute or so.
 
     Raises:
         UsageError: The URL cannot be understood, or the package for it is not installed.
@@ -32,7 +32,7 @@ def open_place(url: str, patience: Patience = Patience()) -> Place:
         return LocalPlace(Path(re.sub(r"^(file|local)://(localhost(?=/))?", "", url)))
     from streamclf.archive.remote_place import RemotePlace
 
-    return RemotePlace(url, patience)
+    return RemotePlace(url, patience or Patience())
 
 
 def check_apart(archive: Place, results: Place) -> None:

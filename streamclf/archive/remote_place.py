@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from streamclf.archive.place import (
     ASIDE,
+    ChangedError,
     FoundFile,
     Listing,
     Patience,
@@ -196,13 +197,16 @@ class RemotePlace(Place):
         with ThreadPoolExecutor(self.max_requests) as threads:
             return list(threads.map(is_clip, files))
 
-    def open_file(self, path: str, n_bytes: int, mark: str) -> RemoteFile:
-        """Return a recording, see `Place.open_file`."""
+    def check_unchanged(self, path: str, n_bytes: int, mark: str) -> None:
+        """Check that a recording is there as it was listed, see `Place.check_unchanged`."""
         try:
             info = self._info(path)
         except FileNotFoundError as error:
-            raise PlaceError(f"{self}/{path}: is not there any more") from error
+            raise ChangedError(f"{self}/{path}: is not there any more") from error
         check_same(f"{self}/{path}", (n_bytes, mark), (int(info["size"] or 0), _mark(info)))
+
+    def open_file(self, path: str, n_bytes: int) -> RemoteFile:
+        """Return a recording, see `Place.open_file`."""
         return RemoteFile(
             PurePosixPath(f"/{self._root}/{path}"),
             n_bytes,
@@ -249,7 +253,7 @@ class RemotePlace(Place):
         try:
             return self._fetch(path, start, end)
         except FileNotFoundError as error:
-            raise PlaceError(f"{self}/{path}: is not there any more") from error
+            raise ChangedError(f"{self}/{path}: is not there any more") from error
 
     def _fetch(self, name: str, start: int, end: int) -> bytes:
         path = self._path(name)

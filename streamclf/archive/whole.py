@@ -6,17 +6,33 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import deque
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.core.errors import SourceError
 from streamclf.core.event_id import event_id
-from streamclf.core.records import Gap, Notice, StreamStarted
+from streamclf.core.records import (
+    Average,
+    Block,
+    EventBegan,
+    Gap,
+    Notice,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
 from streamclf.core.stats import Statistics
+from streamclf.model.classifier import Classifier
 from streamclf.pipeline.engine import Engine
-from streamclf.pipeline.levels import Levels
+from streamclf.pipeline.levels import LevelMeter, LevelPiece, Levels
 from streamclf.sources.recording.recording import Recording
+from streamclf.store.minutes import Minute, MinuteCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +148,21 @@ class Heard:
     fault: str = ""
 
 
+def settle(engine: Engine) -> str:
+    """Let the scores of an engine's classifier not depend on what it has heard before.
+
+    A classifier gives the first windows to the whole graph, and the others to its two halves
+    (`streamclf.model.classifier.WHOLE_FIRST`). Here it is cut at once. Further calls cost nothing.
+
+    Returns:
+        A notice about the classifier, which belongs to no recording; empty for none.
+    """
+    if not isinstance(engine.scorer, Classifier):
+        return ""
+    engine.scorer.split()
+    return engine.scorer.take_notice()
+
+
 def hear_whole(engine: Engine, recording: Recording, keep: Keep | None = None) -> Heard:
     """Hear a recording in one pass.
 
@@ -144,4 +175,175 @@ def hear_whole(engine: Engine, recording: Recording, keep: Keep | None = None) -
     Returns:
         What was heard. A fault of the recording does not raise: it is in ``fault``.
     """
-    raise NotImplementedError
+    settle(engine)
+    keep = keep or Keep()
+    hearing = Hearing(keep)
+    meter = LevelMeter()
+
+    def take_source_audio(item: Block | Gap) -> None:
+        if isinstance(item, Block):
+            hearing.source_rate = item.sample_rate
+        if keep.levels:
+            hearing.measure(meter.add(item))
+
+    fault = ""
+    run = engine.run(recording, on_audio=hearing.hear, on_source_audio=take_source_audio)
+    try:
+        with closing(run) as results:
+            for result in results:
+                if isinstance(result, StreamStarted):
+                    hearing.begin(result)
+                else:
+                    hearing.take(result)
+    except SourceError as error:
+        fault = str(error)
+    hearing.measure(meter.end())
+    statistics, engine.statistics = engine.statistics, Statistics(engine.card.sample_rate)
+    if not hearing.has_begun:  # nothing arrived at all
+        hearing.begin(engine.announce(recording))
+    return hearing.heard(recording.duration_s, statistics, fault)
+
+
+class Hearing:
+    """What is heard of a recording, as it comes.
+
+    Args:
+        keep: What is kept.
+
+    Attributes:
+        source_rate: Sample rate of the recording in Hz; 0 before any audio.
+        has_begun: Whether the stream is known.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        self.source_rate = 0
+        self.has_begun = False
+        self._keep = keep
+        self._events: list[HeardEvent] = []
+        self._begun: dict[tuple[str, int], EventBegan] = {}
+        self._gaps: list[Gap] = []
+        self._notices: list[Notice] = []
+        self._spans: list[tuple[int, int]] = []
+        self._minutes: dict[int, Minute] = {}
+        self._measured: deque[LevelPiece] = deque()  # maybe from the thread that reads ahead
+        self._positions, self._ends = array("q"), array("q")
+        self._averages: list[npt.NDArray[np.float32]] = []
+        self._features: list[npt.NDArray[np.float32] | None] = []
+
+    def begin(self, stream: StreamStarted) -> None:
+        """Take the description of the stream, before any audio."""
+        self.has_begun = True
+        self._stream = stream
+        self._counter = MinuteCounter(stream)
+
+    def measure(self, pieces: Iterable[LevelPiece]) -> None:
+        """Take levels of the recording's own audio, before that audio is heard or soon after."""
+        self._measured.extend(pieces)
+
+    def hear(self, item: Block | Gap) -> None:
+        """Take audio at the model's rate, or a gap."""
+        if isinstance(item, Gap):
+            self._gaps.append(item)
+            return
+        if self._spans and self._spans[-1][1] == item.position:
+            self._spans[-1] = self._spans[-1][0], item.end
+        else:
+            self._spans.append((item.position, item.end))
+        if self._keep.levels:
+            self._place_levels()
+            self._note_minutes(self._counter.add(item))
+
+    def take(self, result: Result) -> None:
+        """Take a result of the engine."""
+        if isinstance(result, Average):
+            self._add_window(result)
+        elif isinstance(result, EventBegan):
+            self._begun[result.label, result.onset] = result
+        elif isinstance(result, SoundEvent):
+            began = self._begun.pop((result.label, result.onset))
+            self._events.append(
+                HeardEvent(
+                    result.label,
+                    result.onset,
+                    result.offset,
+                    result.score,
+                    result.short,
+                    began.score,
+                    began.position,
+                )
+            )
+        elif isinstance(result, Notice):
+            self._notices.append(result)
+
+    def heard(self, promised_s: float | None, statistics: Statistics, fault: str = "") -> Heard:
+        """Return what was heard, when nothing follows.
+
+        Args:
+            promised_s: Length that the header states.
+            statistics: Counts of the recording.
+            fault: Why it could not be read to its end; empty where it could.
+        """
+        self._place_levels()
+        minutes = [
+            HeardMinute(
+                minute.position,
+                minute.heard,
+                minute.minute_us,
+                minute.utc_offset_min,
+                minute.levels(),
+            )
+            for _, minute in sorted(self._minutes.items())
+        ]
+        return Heard(
+            self._stream,
+            self.source_rate,
+            promised_s,
+            self._events,
+            self._gaps,
+            self._notices,
+            self._spans,
+            minutes if self._keep.levels else None,
+            self._windows(),
+            statistics,
+            fault,
+        )
+
+    def _place_levels(self) -> None:
+        while self._measured:
+            self._note_minutes(self._counter.measure(self._measured.popleft()))
+
+    def _note_minutes(self, minutes: Iterable[Minute]) -> None:
+        for minute in minutes:
+            self._minutes[minute.position] = minute
+
+    def _add_window(self, average: Average) -> None:
+        if not (self._keep.averages or self._keep.features):
+            return
+        self._positions.append(average.position)
+        self._ends.append(average.end)
+        if self._keep.averages:
+            self._averages.append(average.values)
+        if self._keep.features:
+            self._features.append(average.scores.features)
+
+    def _windows(self) -> HeardWindows | None:
+        if not (self._keep.averages or self._keep.features):
+            return None
+        n_labels = len(self._stream.labels)
+        return HeardWindows(
+            np.array(self._positions, dtype=np.int64),
+            np.array(self._ends, dtype=np.int64),
+            as_rows(self._averages, n_labels) if self._keep.averages else None,
+            as_rows(self._features, self._n_features) if self._keep.features else None,
+        )
+
+    @property
+    def _n_features(self) -> int:
+        return self._stream.features.size if self._stream.features else 0
+
+
+def as_rows(rows: Iterable[npt.NDArray[np.float32] | None], size: int) -> npt.NDArray[np.float32]:
+    """Stack rows to ``(rows, size)`` float32; those that are None become not a number."""
+    missing = np.full(size, np.nan, dtype=np.float32)
+    stacked = [missing if row is None else row for row in rows]
+    return np.stack(stacked) if stacked else np.zeros((0, size), dtype=np.float32)

@@ -12,7 +12,7 @@ import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
@@ -56,6 +56,10 @@ from streamclf.sources.prefetch import read_ahead
 FULL_RATE = 48_000
 """Sample rate in Hz that a source is asked for at least where its own audio is wanted: what people
 hear reaches to 20 kHz."""
+
+
+CANNOT_READ_ON = "cannot be read on"
+"""What an error says where the disk or the device failed, and not the audio."""
 
 
 class Engine:
@@ -239,8 +243,59 @@ class Engine:
         if errors:
             raise errors[0]
 
+    @property
+    def hop_samples(self) -> int:
+        """Samples between the starts of two windows, at the model's rate."""
+        return self._timing.hop
+
+    @property
+    def batch_size(self) -> int:
+        """Number of windows that are scored at once in recordings."""
+        return self.settings.batch_size or default_batch_size(self.scorer, self._timing.hop)
+
+    def score(
+        self,
+        windows: Iterable[Window | Gap | Notice | Change],
+        *,
+        n_first: int = 0,
+        live: bool = False,
+    ) -> Iterator[Scores | Gap | Notice | Change]:
+        """Score the windows of one stream, which is the first half of `run`.
+
+        Args:
+            windows: In order.
+            n_first: Windows in the first batch, where it is to be shorter than the others.
+            live: Score each window by itself.
+
+        Yields:
+            The scores as the network gives them, which may be no finite numbers; all else as it
+            came, and the notices of the scorer. `judge_raw` takes them.
+        """
+        score, n_labels = self._open_stream(), len(self.card.labels)
+        batch_size, rest = 1 if live else self.batch_size, iter(windows)
+        scores = classify(rest, score, batch_size, n_labels)
+        if n_first:
+            first = classify(islice(rest, n_first), score, n_first, n_labels)
+            scores = chain(first, scores)
+        return self._add_notices(scores)
+
+    def judge_raw(self, scores: Iterable[Scores | Gap | Notice | Change]) -> Iterator[Result]:
+        """Find the events in scores as the network gave them, which is the second half of `run`.
+
+        Those that are not finite are left out, and those of audio shorter than a window weighed;
+        both are counted in the statistics. Then they are judged (`judge`).
+
+        Args:
+            scores: Of one stream, in order, from `score`.
+
+        Yields:
+            As `run` does.
+        """
+        defined = drop_non_finite(scores, self.statistics)
+        return self.judge(weigh_short(defined, self.card, self.statistics))
+
     def judge(self, scores: Iterable[Scores | Gap | Notice | Change]) -> Iterator[Result]:
-        """Average scores and find the events in them, which is the second half of `run`.
+        """Average scores and find the events in them.
 
         Args:
             scores: Of one stream, in order; kept ones may be judged again with other settings.
@@ -334,14 +389,9 @@ class Engine:
         live: bool,
     ) -> Iterator[Result]:
         """Yield the results for mono audio at the model's rate."""
-        settings = self.settings
         changing = self._insert_changes(self._count(items, on_start, on_audio))
         windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
-        batch_size = settings.batch_size or default_batch_size(self.scorer, self._timing.hop)
-        batch_size, n_labels = 1 if live else batch_size, len(self.card.labels)
-        scores = self._add_notices(classify(windows, self._open_stream(), batch_size, n_labels))
-        defined = drop_non_finite(scores, self.statistics)
-        return self.judge(weigh_short(defined, self.card, self.statistics))
+        return self.judge_raw(self.score(windows, live=live))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
         """Return a function that scores windows and measures the time."""
@@ -417,7 +467,7 @@ def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SourceError(
-            f"{source.name}: cannot be read on: {reason}; what came before is kept"
+            f"{source.name}: {CANNOT_READ_ON}: {reason}; what came before is kept"
         ) from error
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Block, Gap, Notice, Waveform
@@ -23,13 +24,18 @@ _HALVES = np.full(2, 0.5, dtype=np.float32)
 
 
 def mix_down(
-    items: Iterable[Block | Gap | Notice], channel: int | None = None
+    items: Iterable[Block | Gap | Notice],
+    channel: int | None = None,
+    *,
+    on_replaced: Callable[[int, npt.NDArray[np.bool_]], None] = lambda position, good: None,
 ) -> Iterator[Block | Gap | Notice]:
     """Average the channels, or select one; replace invalid samples by zeros, with a notice.
 
     Args:
         items: Blocks ``(channels, samples)``.
         channel: Number of the channel to select, from 1; None averages all.
+        on_replaced: Called with the position of a block in which samples were replaced, and which
+            of them were valid, ``(samples,)``.
 
     Yields:
         Blocks ``(1, samples)`` float32; gaps and notices as they came; notices where channels
@@ -52,12 +58,14 @@ def mix_down(
         # max() keeps NaN, so the peak serves both checks.
         peak = float(np.abs(waveform).max(initial=0.0))
         if not peak <= MAX_SAMPLE:
-            waveform, n_replaced = _zero_bad_samples(waveform)
+            good = np.abs(waveform) <= MAX_SAMPLE
+            waveform = np.where(good, waveform, np.float32(0))
+            on_replaced(item.position, good[0])
             if not n_bad:
                 begin_s = item.position / sample_rate
                 message = f"{NO_AUDIO} from {begin_s:.2f} s on: replaced by zeros"
                 yield Notice(item.position, sample_rate, message)
-            n_bad += n_replaced
+            n_bad += int(good.size - good.sum())
         elif peak > MAX_PLAUSIBLE_PEAK and not said_loud:
             said_loud = True
             message = (
@@ -69,8 +77,12 @@ def mix_down(
     if phase is not None and (message := phase.end()):
         yield Notice(position, sample_rate, message)
     if n_bad:
-        message = f"{NO_AUDIO}: {n_bad} replaced by zeros"
-        yield Notice(position, sample_rate, message)
+        yield Notice(position, sample_rate, count_replaced(n_bad))
+
+
+def count_replaced(n_samples: int) -> str:
+    """Tell how many samples of a recording were replaced by zeros."""
+    return f"{NO_AUDIO}: {n_samples} replaced by zeros"
 
 
 def _as_float32(waveform: Waveform) -> Waveform:
@@ -103,8 +115,3 @@ def _select_channel(waveform: Waveform, channel: int | None) -> Waveform:
         # Equal to the mean in every bit, because halving is exact, and ten times as fast.
         return (_HALVES @ waveform)[np.newaxis]
     return np.asarray(waveform.mean(axis=0, keepdims=True), dtype=np.float32)
-
-
-def _zero_bad_samples(waveform: Waveform) -> tuple[Waveform, int]:
-    good = np.abs(waveform) <= MAX_SAMPLE
-    return np.where(good, waveform, np.float32(0)), int(good.size - good.sum())

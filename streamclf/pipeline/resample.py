@@ -29,7 +29,7 @@ def resample(
         Contiguous blocks ``(1, samples)``, gaps and notices, all counted at ``sample_rate``.
     """
     position: int | None = None
-    segment: _Segment | None = None
+    segment: Resampler | None = None
     for item in items:
         if position is None:
             position = rescale(item.position, item.sample_rate, sample_rate)
@@ -39,7 +39,7 @@ def resample(
                     tail = segment.flush()
                     yield from _block(position, tail, sample_rate)
                     position += tail.size
-                segment = _Segment(item.sample_rate, sample_rate)
+                segment = Resampler(item.sample_rate, sample_rate)
             waveform = segment.push(item.waveform[0])
             yield from _block(position, waveform, sample_rate)
             position += waveform.size
@@ -65,8 +65,13 @@ def _block(position: int, waveform: Waveform, sample_rate: int) -> Iterator[Bloc
         yield Block(position, waveform[np.newaxis], sample_rate)
 
 
-class _Segment:
-    """Resampler for the audio between two gaps."""
+class Resampler:
+    """Resampler for the audio between two gaps.
+
+    Args:
+        input_rate: Rate of the audio in Hz.
+        output_rate: Rate of the result in Hz.
+    """
 
     def __init__(self, input_rate: int, output_rate: int) -> None:
         self.input_rate = input_rate

@@ -19,9 +19,9 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
 from streamclf.notify.cut_events import find_open_events, read_cut_events
 from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.make_engine import make_engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
-from streamclf.runs.engine_setup import make_engine
 from streamclf.runs.figures import LinesFigures, ProcessFigures, Pulse
 from streamclf.runs.health import LiveState, ProcessHealth
 from streamclf.runs.interrupts import Interrupts

@@ -86,6 +86,16 @@ class Decoder:
         self._duration_s = microseconds / 1e6 if microseconds and microseconds > 0 else None
 
     @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz that the header states; 0 where it states none."""
+        return int(self._stream.codec_context.sample_rate or 0)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels that the header states; 0 where it states none."""
+        return int(self._stream.codec_context.channels or 0)
+
+    @property
     def duration_s(self) -> float | None:
         """Length in seconds that the container states or FFmpeg estimates; None if unknown."""
         return self._part.promised_s or self._duration_s

@@ -17,6 +17,11 @@ from streamclf.sources.containers.streamed_file import File, StreamedFile
 
 BLOCK_SAMPLES = 65_536
 """Samples a block; with blocks of 16k samples, the overhead per block was 10 % of the time."""
+EXACT_FORMATS = ("AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX")
+EXACT_SUBTYPES = (
+    "PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW",
+)  # fmt: skip
+"""Formats and encodings that libsndfile reads from any sample on as it does from the beginning."""
 _SEARCH_SAMPLES = 1024
 """Samples a read near damage: short, so that few good samples are lost with the damaged ones."""
 
@@ -34,7 +39,11 @@ class SndfileReader:
         format: libsndfile's name of the format.
         duration_s: Length in seconds that the header states.
         is_empty: Whether the header states no samples.
+        n_samples: Samples a channel that the file holds, as far as can be told from its header.
+        promised: Samples a channel that the header states.
+        is_exact: Whether it can be read from any sample on.
         sample_rate: Sample rate in Hz.
+        n_channels: Number of channels.
         read_to: Byte that the decoder had reached at the end; 0 where that does not matter.
 
     Raises:
@@ -55,7 +64,11 @@ class SndfileReader:
         self.format = str(self._file.format)
         self.duration_s = self._file.frames / self._file.samplerate
         self.is_empty = not self._file.frames
+        self.n_samples = int(self._file.frames)
+        self.promised = max(part.promised_samples, self.n_samples)
+        self.is_exact = self.format in EXACT_FORMATS and self._file.subtype in EXACT_SUBTYPES
         self.sample_rate = int(self._file.samplerate)
+        self.n_channels = int(self._file.channels)
         self._begin = 0
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
@@ -68,7 +81,7 @@ class SndfileReader:
             SourceError: The data is damaged or truncated; raised after all readable samples.
         """
         file, rate, position, size = self._file, self.sample_rate, self._begin, BLOCK_SAMPLES
-        promised = max(self._part.promised_samples, int(file.frames))
+        promised = self.promised
         fault, reason = "", ""
         while not stopped():
             try:

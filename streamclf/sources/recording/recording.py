@@ -104,9 +104,21 @@ class Recording(Source):
         return self._duration_s
 
     @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz that the header states; 0 for a pipe, and where it states none."""
+        return 0 if self._reader is None else self._reader.sample_rate
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels that the header states; 0 for a pipe, and where it states none."""
+        return 0 if self._reader is None else self._reader.n_channels
+
+    @property
     def started(self) -> datetime | None:
         """Time of the first sample, as the recorder wrote it (see `recorded_at`)."""
-        return None if self._piped else recorded_at(self.path, self._comment)
+        started = None if self._piped else recorded_at(self.path, self._comment)
+        self._check_streamed()
+        return started
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the recording at its own sample rate; a missing end is reported as a gap.
@@ -135,6 +147,23 @@ class Recording(Source):
         if self._faults:
             kept = RESULTS_KEPT if end.position else ""
             raise RecordingError(f"{self.name}: {'; '.join(self._faults)}{kept}")
+
+    def extent(self) -> tuple[int, int] | str:
+        """Return sample rate and length in samples, if it can be read from any sample on.
+
+        Returns:
+            Both, as the header states them; otherwise the reason, in a few words.
+        """
+        reader = self._reader
+        if self._piped is not None:
+            return "it comes through a pipe"
+        if len(self._parts) != 1:
+            return f"it has {len(self._parts)} parts"
+        if not isinstance(reader, SndfileReader) or not reader.is_exact:
+            return "its format has no exact places"
+        if self._parts[0].cut_off or reader.promised != reader.n_samples:
+            return "it is cut short"
+        return reader.sample_rate, reader.n_samples
 
     def skip(self, seconds: float) -> bool:
         """Make `blocks` begin at a place, if that is possible to the sample.

@@ -1,0 +1,39 @@
+"""Construction of an engine from an open model, its settings and its thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from streamclf.core.label_choice import choose_labels
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
+from streamclf.model.classifier import Classifier
+from streamclf.pipeline.engine import Engine
+
+
+def make_engine(
+    classifier: Classifier,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    report: Callable[[str], None],
+) -> Engine:
+    """Make an engine with an open model, and report unusual settings, a line each.
+
+    Raises:
+        UsageError: Settings or thresholds do not fit the model.
+    """
+    card = classifier.card
+    if settings.hop_s > card.window_s:
+        report(
+            f"warning: --hop {settings.hop_s:g} s is longer than the window of "
+            f"{card.window_s:g} s: the audio in between is not heard"
+        )
+    chosen = choose_thresholds(card, thresholds)
+    labels = choose_labels(
+        card, thresholds.only, thresholds.leave_out, name_unknown=settings.name_unknown
+    )
+    engine = Engine(classifier, replace(settings, thresholds=chosen, labels=labels))
+    if engine.hop_notice:
+        report(engine.hop_notice)
+    return engine
