@@ -99,7 +99,7 @@ def make_results(folder: Path, runs: Sequence[Run], root: str, run: str = RUN) -
         )  # fmt: skip
         for table, data in made.items():
             put(folder, result_name(table, run, site, date, number), data)
-    plan = Plan(archive=root, id="", item_minutes=120, recordings=0, unopened=0, items=0,
+    plan = Plan(root=root, id="", item_minutes=120, recordings=0, unopened=0, items=0,
                 seconds=0, made="", version="")  # fmt: skip
     for name, data in make_manifest(plan, recordings, items)[1].items():
         put(folder, name, data)

@@ -180,11 +180,11 @@ def test_what_results_cannot_answer_is_refused_in_a_line(streamclf, both, comman
 def test_results_of_two_runs_are_not_mixed(streamclf, both, tmp_path):
     results = shutil.copytree(both[1], tmp_path / "results")
     shutil.copytree(results / "events" / RUN, results / "events" / ("f" * 16))
-    result = streamclf("heard", "--store", results)
-    assert result.code == 1
-    assert f"holds results of 2 runs, with other models or settings ({RUN}, {'f' * 16})" in (
-        result.err
-    )
+    told = f"holds 2 runs ({RUN}, {'f' * 16}; each is of another model or other settings)"
+    assert told in streamclf("heard", "--store", results).err
+    assert "has no run 77 (" in streamclf("heard", "--store", f"{results}#77").err
+    one = streamclf("heard", "--store", f"{results}#{RUN[:4]}")
+    assert (one.code, one.out) == (0, streamclf("heard", "--store", both[1]).out)
     shutil.rmtree(results / "events")
     assert "has no results yet: `streamclf archive run" in (
         streamclf("heard", "--store", results).err

@@ -122,9 +122,10 @@ class Results:
         connection: An empty database of DuckDB; the caller closes it.
         since_us: First moment that questions are about, in microseconds since 1970; None for all.
         until_us: Moment after the last; None for all.
+        run: First digits of the run's name; empty where there is one alone.
 
     Raises:
-        StoreError: There are no results, or they are of several runs.
+        StoreError: There are no results, or those of several runs fit.
     """
 
     def __init__(
@@ -133,11 +134,12 @@ class Results:
         connection: Any,
         since_us: int | None = None,
         until_us: int | None = None,
+        run: str = "",
     ) -> None:
         self._place = place
         self._range = since_us, until_us
         self._connection = connection
-        self._run, self._items = _find_items(place)
+        self._run, self._items = _find_items(place, run)
         self._loaded: set[Table] = set()
         self._connection.execute(_EMPTY)
 
@@ -216,7 +218,7 @@ class Results:
             self._connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", rows)
 
     def _name_recordings(self) -> None:
-        root = PurePosixPath(read_plan(self._place).archive.replace("\\", "/")).name
+        root = PurePosixPath(read_plan(self._place).root.replace("\\", "/")).name
         rows = self._connection.execute(
             "SELECT recording, source, bytes FROM raw ORDER BY recording"
         ).fetchall()
@@ -264,7 +266,7 @@ class _Cursor:
 
 @contextmanager
 def open_results(
-    url: str, since_us: int | None = None, until_us: int | None = None
+    url: str, since_us: int | None = None, until_us: int | None = None, *, run: str = ""
 ) -> Iterator[Results]:
     """Open a folder of results to ask it.
 
@@ -272,6 +274,7 @@ def open_results(
         url: A path, or a URL that fsspec knows.
         since_us: First moment that questions are about, in microseconds since 1970; None for all.
         until_us: Moment after the last; None for all.
+        run: First digits of the run's name; empty where there is one alone.
 
     Raises:
         UsageError: The URL cannot be understood, or a package is not installed.
@@ -284,7 +287,7 @@ def open_results(
             tempfile.TemporaryDirectory(prefix="streamclf-") as spill,
             closing(_connect(spill)) as connection,
         ):
-            yield Results(place, connection, since_us, until_us)
+            yield Results(place, connection, since_us, until_us, run)
     except duckdb.Error as error:
         raise StoreError(f"{place}: cannot be asked: {one_line(str(error))}") from error
     finally:
@@ -320,8 +323,8 @@ def _connect(spill: str) -> Any:
     return connection
 
 
-def _find_items(place: Place) -> tuple[str, list[str]]:
-    """Find the items that are done.
+def _find_items(place: Place, wanted: str) -> tuple[str, list[str]]:
+    """Find the items of a run that are done.
 
     Returns:
         The run, and the name of each item's files below the folder of their table.
@@ -334,13 +337,15 @@ def _find_items(place: Place) -> tuple[str, list[str]]:
         raise StoreError(
             f"{place}: {held}: `streamclf archive run {place}` hears it, after `archive plan`"
         )
-    if len(runs) > 1:
+    fitting = [run for run in runs if run.startswith(wanted)]
+    if len(fitting) != 1:
+        held = f"has no run {wanted}" if not fitting else f"holds {len(fitting)} runs"
+        listed = ", ".join(fitting or runs)
         raise StoreError(
-            f"{place}: holds results of {len(runs)} runs, with other models or settings "
-            f"({', '.join(runs)}): keep one of them in events/, or ask each by DuckDB "
-            "(WHERE run = ...)"
+            f"{place}: {held} ({listed}; each is of another model or other settings): name one, as "
+            f"in --store {place}#{runs[0][:4]}"
         )
-    return runs[0], names
+    return fitting[0], [name for name in names if name.startswith(fitting[0])]
 
 
 def _read(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PLAN_FILE = "manifest/plan.json"
 """What a folder of results holds."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
+_RUN = re.compile(r"#([0-9a-f]{2,16})$")
+"""What chooses one of several runs: the first digits of its name."""
 Reviewed: TypeAlias = Literal["right", "wrong", "not"]
 RowFormat: TypeAlias = Literal["text", "csv", "jsonl", "parquet", "audacity", "raven"]
 
@@ -104,7 +106,8 @@ class QuestionOptions:
         """Whether what is asked are results of an archive, and no store."""
         if self.store is None:
             return False
-        return _URL.match(self.store) is not None or Path(self.store, PLAN_FILE).is_file()
+        folder = _RUN.sub("", self.store)
+        return _URL.match(folder) is not None or Path(folder, PLAN_FILE).is_file()
 
     @contextmanager
     def open_any(self) -> Iterator[Database]:
@@ -125,8 +128,13 @@ class QuestionOptions:
             )
         from streamclf.archive.reading import open_results
 
-        time = self.ask_time()
-        with open_results(self.store, time.since_us, time.until_us) as results:
+        time, run = self.ask_time(), _RUN.search(self.store)
+        with open_results(
+            _RUN.sub("", self.store),
+            time.since_us,
+            time.until_us,
+            run=run[1] if run else "",
+        ) as results:
             yield results
 
     @contextmanager
