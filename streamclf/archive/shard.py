@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from streamclf.archive.manifest import Manifest
+from streamclf.archive.place import Place
 from streamclf.archive.progress import Progress
 from streamclf.archive.run_item import ItemReport, Runner, find_open_items
 from streamclf.core.errors import PlaceError, UsageError
@@ -98,7 +99,8 @@ def run_shard(
         _run(runner, manifest, chosen, report, progress, interrupted)
         if not interrupted():
             # Pieces that were put at the same moment elsewhere: nobody may have seen all of them.
-            _run(runner, manifest, _unjoined(runner, manifest), report, progress, interrupted)
+            unjoined = find_unjoined(runner.results, manifest, runner.run)
+            _run(runner, manifest, unjoined, report, progress, interrupted)
         if chosen:
             progress.tell(now=True)
     finally:
@@ -129,11 +131,11 @@ def _run(
             raise PlaceError(f"{in_a_row} items in a row could not be read; the last: {reasons[0]}")
 
 
-def _unjoined(runner: Runner, manifest: Manifest) -> list[int]:
+def find_unjoined(results: Place, manifest: Manifest, run: str) -> list[int]:
     """List the first pieces of recordings all of whose pieces are there, but no result."""
     if not any(manifest.column("n_pieces")):
         return []
-    there = runner.results.names(f"pieces/{runner.run}")
+    there = results.names(f"pieces/{run}")
     n_there: dict[int, int] = {}
     for name in there:
         recording = int(name.rsplit("/", 2)[1])
@@ -142,7 +144,7 @@ def _unjoined(runner: Runner, manifest: Manifest) -> list[int]:
     n_pieces = manifest.column("n_pieces")
     return [
         number
-        for number in find_open_items(runner.results, manifest, runner.run)
+        for number in find_open_items(results, manifest, run)
         if n_pieces[number] and n_there.get(recordings[number][0]) == n_pieces[number]
     ]
 
