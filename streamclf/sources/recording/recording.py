@@ -104,6 +104,13 @@ class Recording(Source):
         return self._duration_s
 
     @property
+    def promised_s(self) -> float | None:
+        """Length in seconds that the header promises, which the file may not hold."""
+        if isinstance(self._reader, SndfileReader) and len(self._parts) == 1:
+            return self._reader.promised / self._reader.sample_rate
+        return self._duration_s
+
+    @property
     def sample_rate(self) -> int:
         """Sample rate in Hz that the header states; 0 for a pipe, and where it states none."""
         return 0 if self._reader is None else self._reader.sample_rate
