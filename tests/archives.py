@@ -105,14 +105,26 @@ def use_store(patch: pytest.MonkeyPatch, store: Store) -> None:
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+def make_bucket(name: str) -> None:
+    """Make a bucket."""
+    import s3fs
+
+    s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True).mkdir(name)
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.005)
+
+
 def upload(folder: Path, url: str) -> None:
     """Copy a folder into a bucket."""
     import s3fs
 
     store = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
-    bucket = url.removeprefix("s3://").partition("/")[0]
-    if not store.exists(bucket):
-        store.mkdir(bucket)
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             name = path.relative_to(folder).as_posix()

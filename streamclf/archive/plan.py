@@ -70,9 +70,8 @@ def make_plan(
             n_read += len(some)
             on_headers(n_read, len(listing.files))
     if n_clips := len(listing.files) - len(headers):
-        listing.notes.append(
-            f"{archive}: {format_count(n_clips, 'clip')} that streamclf cut from recordings left out"
-        )
+        clips = format_count(n_clips, "clip")
+        listing.notes.append(f"{archive}: {clips} that streamclf cut from recordings left out")
     recordings = [
         replace(header.recording, recording=number) for number, header in enumerate(headers)
     ]
@@ -124,9 +123,8 @@ def _read_header(archive: Place, found: FoundFile) -> _Header | None:
     planned = PlannedRecording(0, found.path, found.bytes, found.mark, site=_site(found.path))
     try:
         file = archive.open_file(found.path, found.bytes)
-        if isinstance(file, StreamedFile) and can_be_clip(file.path):
-            if is_clip_head(file.path, file.open().read(HEAD_BYTES)):
-                return None
+        if isinstance(file, StreamedFile) and _is_streamed_clip(file):
+            return None
         with Recording(file, found.path) as recording:
             seconds, rate = recording.promised_s or 0.0, recording.sample_rate
             cut = can_cut(recording)
@@ -142,6 +140,11 @@ def _read_header(archive: Place, found: FoundFile) -> _Header | None:
         why = without_name(str(error), found.path)
         return _Header(replace(planned, why=why or type(error).__name__), "")
     return _Header(planned, cut)
+
+
+def _is_streamed_clip(file: StreamedFile) -> bool:
+    """Whether a streamed file is a clip that streamclf wrote."""
+    return can_be_clip(file.path) and is_clip_head(file.path, file.open().read(HEAD_BYTES))
 
 
 def without_name(message: str, path: str) -> str:

@@ -155,8 +155,10 @@ class RemotePlace(Place):
         """List the recordings below the place, see `Place.list_recordings`."""
         try:
             found = list(self._find(""))
-        except FileNotFoundError as error:
-            raise PlaceError(f"{self}: there is nothing: is its name right?") from error
+        except FileNotFoundError:
+            found = []
+        if not found:
+            raise PlaceError(f"{self}: there is nothing: is its name right?")
         listing = Listing()
         for name, size, mark in found:
             path = PurePosixPath(name)

@@ -147,6 +147,9 @@ class Recording(Source):
             except SourceError as error:
                 self._check_streamed()
                 self._add_fault(error)
+            except soundfile.LibsndfileError:  # it cannot even be opened again where bytes lack
+                self._check_streamed()
+                raise
             if self._read_to and not self._stopped:
                 self._parts.extend(find_parts_after(self.path, part, self._read_to))
             self.close()
