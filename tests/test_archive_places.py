@@ -4,8 +4,8 @@ import json
 import threading
 from collections import deque
 
-import archives
 import numpy as np
+import object_store
 import pytest
 import soundfile
 import toys
@@ -23,9 +23,9 @@ QUICK = Patience(tries=4, first_s=0.001, limit_s=0.002, timeout_s=30.0)
 
 @pytest.fixture(scope="module")
 def store():
-    with archives.serve_store() as served, pytest.MonkeyPatch.context() as patch:
-        archives.use_store(patch, served)
-        archives.make_bucket("field")
+    with object_store.serve_store() as served, pytest.MonkeyPatch.context() as patch:
+        object_store.use_store(patch, served)
+        object_store.make_bucket("field")
         yield served
 
 
@@ -124,8 +124,8 @@ def test_a_store_that_is_down_is_one_line(store, place):
     said = str(raised.value)
     assert said.startswith("s3://field/here/down.bin: cannot be written, 4 tries in 0 s: ")
     assert len(store.requests) == 4
-    assert archives.SECRET not in said
-    assert archives.KEY not in said
+    assert object_store.SECRET not in said
+    assert object_store.KEY not in said
 
 
 def test_a_late_answer_is_asked_for_again(store):
@@ -151,7 +151,7 @@ def test_waiting_ends_at_once_when_the_place_is_closed(store):
     with store.failing(lambda request: "500"):
         asking = threading.Thread(target=ask)
         asking.start()
-        archives.until(lambda: store.requests)
+        object_store.until(lambda: store.requests)
         patient.close()
         asking.join(30)
     assert str(errors[0]) == "s3://field/here/x: cannot be looked for: stopped"
@@ -276,7 +276,7 @@ def test_folders_and_stores_find_the_same_recordings(store, tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
-    archives.upload(tmp_path, "s3://field/tree")
+    object_store.upload(tmp_path, "s3://field/tree")
     here = LocalPlace(tmp_path).list_recordings().files
     there = RemotePlace("s3://field/tree", QUICK).list_recordings().files
     assert [(each.path, each.bytes) for each in here] == [(each.path, each.bytes) for each in there]
