@@ -95,10 +95,12 @@ def run_shard(
     report = ShardReport(n_skipped=len(mine) - len(chosen))
     progress = Progress(total_s, total_s - left_s)
     try:
-        _run(runner, manifest, chosen, report, progress, interrupted)
+        run_items(runner, manifest, chosen, report, progress, interrupted)
         if not interrupted():
             # Pieces that were put at the same moment elsewhere: nobody may have seen all of them.
-            _run(runner, manifest, _unjoined(runner, manifest), report, progress, interrupted)
+            run_items(
+                runner, manifest, find_unjoined(runner, manifest), report, progress, interrupted
+            )
         if chosen:
             progress.tell(now=True)
     finally:
@@ -106,7 +108,7 @@ def run_shard(
     return report
 
 
-def _run(
+def run_items(
     runner: Runner,
     manifest: Manifest,
     numbers: Iterable[int],
@@ -114,6 +116,11 @@ def _run(
     progress: Progress,
     interrupted: Callable[[], bool],
 ) -> None:
+    """Hear some items, one after the other.
+
+    Raises:
+        PlaceError: Results cannot be written, or the archive cannot be read at all.
+    """
     in_a_row = 0
     for number in numbers:
         if interrupted():
@@ -123,13 +130,13 @@ def _run(
             return
         total.add(report)
         reasons = [report.reason] if report.outcome == "failed" else report.failures
-        progress.add(report.planned_s, (_reason(each) for each in reasons))
+        progress.add(report.planned_s, (reason_of(each) for each in reasons))
         in_a_row = in_a_row + 1 if report.outcome == "failed" else 0
         if in_a_row == _MOST_IN_A_ROW:
             raise PlaceError(f"{in_a_row} items in a row could not be read; the last: {reasons[0]}")
 
 
-def _unjoined(runner: Runner, manifest: Manifest) -> list[int]:
+def find_unjoined(runner: Runner, manifest: Manifest) -> list[int]:
     """List the first pieces of recordings all of whose pieces are there, but no result."""
     if not any(manifest.column("n_pieces")):
         return []
@@ -147,6 +154,6 @@ def _unjoined(runner: Runner, manifest: Manifest) -> list[int]:
     ]
 
 
-def _reason(failure: str) -> str:
+def reason_of(failure: str) -> str:
     """Return the reason without the recording, so that like failures are counted together."""
     return failure.partition(": ")[2] or failure
