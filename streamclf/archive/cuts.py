@@ -5,9 +5,9 @@ its first sample:
 
 - The resampler works in blocks. A stream that begins a whole number of *periods* later gives the
   same samples to the bit, once its first blocks are over (`find_period`).
-- Windows lie on a grid from the beginning of the recording, and are scored in batches. A piece owns
-  the batches whose first window begins in it, and scores them after as many windows before them as
-  share work with them (`Stretch`).
+- Windows lie on a grid from the beginning of the recording. A piece owns those that begin in it.
+  They are scored in the batches that one pass has, because the last bits of scores depend on these,
+  and behind as many windows as share work with them (`Stretch`).
 - Levels are measured second by second from the beginning of the recording, and remember what came
   before for a few seconds.
 """
@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
@@ -187,26 +188,28 @@ class Stretch:
 
     Attributes:
         audio_begin: First sample of audio that is resampled, at the recording's rate.
-        first_heard: First window that is scored, so that its frames are there for later ones.
+        first_scored: First window that is scored.
+        n_first: Windows in the first batch, which is shorter than the others; 0 for none such.
         first: First window that belongs to the piece.
         end: Window after the last; None for all that are left.
-        n_first: Windows in the first batch, which is shorter than the others; 0 for none such.
+        end_scored: Window after the last that is scored, which fills its batch; None as above.
         level_begin: First sample of audio that is measured, at the recording's rate.
         first_second: First second whose levels belong to the piece.
         end_second: Second after the last; None for all that are left.
     """
 
     audio_begin: int
-    first_heard: int
+    first_scored: int
+    n_first: int
     first: int
     end: int | None
-    n_first: int
+    end_scored: int | None
     level_begin: int
     first_second: int
     end_second: int | None
 
     @classmethod
-    def of(cls, grid: Grid, begin: int, end: int | None) -> Stretch:
+    def of(cls, grid: Grid, begin: int, end: int | None) -> Self:
         """Find what is to be heard for the samples ``begin`` to ``end`` of a recording.
 
         Args:
@@ -214,30 +217,39 @@ class Stretch:
             begin: First sample, at the recording's own rate.
             end: Sample after the last; None for the end of the recording.
         """
-        first = grid.batch * _first_at(begin, grid.batch * grid.hop, grid)
-        last = None if end is None else grid.batch * _first_at(end, grid.batch * grid.hop, grid)
+        first, batch = _first_window(grid, begin), grid.batch
+        last = None if end is None else _first_window(grid, end)
         # Frames of windows before a batch go into it as far as a window reaches. They are computed
         # with those of their own batch, behind those of windows that reach into that one.
         n_shared = -(-grid.window // grid.hop)
-        n_batches = -(-n_shared // grid.batch)
-        heard = max(0, first - n_batches * grid.batch - n_shared)
+        n_batches = first // batch - -(-n_shared // batch)
+        scored = max(0, n_batches * batch - n_shared)
         n_second = min(grid.source_rate, MAX_SECOND)
         first_second = -(-begin // n_second)
         return cls(
-            audio_begin=_audio_begin(grid, heard * grid.hop),
-            first_heard=heard,
+            audio_begin=_audio_begin(grid, scored * grid.hop),
+            first_scored=scored,
+            n_first=-scored % batch,
             first=first,
             end=last,
-            n_first=-heard % grid.batch,
+            end_scored=None if last is None else -(-last // batch) * batch,
             level_begin=max(0, first_second - LEVEL_WARM_UP_S) * n_second,
             first_second=first_second,
             end_second=None if end is None else -(-end // n_second),
         )
 
+    def has_windows(self) -> bool:
+        """Whether any window may belong to the piece."""
+        return self.end is None or self.end > self.first
 
-def _first_at(sample: int, step: int, grid: Grid) -> int:
-    """Return the first multiple of a step, at the model's rate, that is not before a sample."""
-    return -(-sample * grid.sample_rate // (step * grid.source_rate))
+    def has_levels(self) -> bool:
+        """Whether any second may belong to the piece."""
+        return self.end_second is None or self.end_second > self.first_second
+
+
+def _first_window(grid: Grid, sample: int) -> int:
+    """Return the first window that does not begin before a sample of the recording."""
+    return -(-sample * grid.sample_rate // (grid.hop * grid.source_rate))
 
 
 def _audio_begin(grid: Grid, position: int) -> int:

@@ -22,7 +22,7 @@ from streamclf.archive.progress import Progress
 from streamclf.archive.ray_connection import RunError, connect
 from streamclf.archive.ray_worker import Begun, Ended, ItemRunner, Worker
 from streamclf.archive.run_item import Hearing, Runner, find_open_items
-from streamclf.archive.shard import ShardReport, find_unjoined, reason_of, run_items
+from streamclf.archive.shard import ShardReport, find_unjoined
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core import log
 from streamclf.core.redaction import mask_text, one_line
@@ -182,8 +182,8 @@ def run_on_ray(
             RayRun(ray, work, options, progress, report).run(interrupted)
         if not interrupted():
             # Pieces that were put at the same moment: neither worker may have seen all of them.
-            unjoined = find_unjoined(runner, manifest)
-            run_items(runner, manifest, unjoined, report, progress, interrupted)
+            for number in find_unjoined(runner.results, manifest, runner.run):
+                report.add(runner.run_item(manifest.item(number)))
         progress.tell(now=True)
     finally:
         progress.close()
@@ -351,7 +351,7 @@ class RayRun:
             return
         hand.n_failed = hand.n_faults = 0
         self._report.add(report)
-        self._progress.add(self._seconds[item], map(reason_of, report.failures))
+        self._progress.add(self._seconds[item], map(_reason_of, report.failures))
 
     def _fail(self, item: int, reason: str) -> None:
         """Count an item that has no result."""
@@ -413,9 +413,14 @@ class RayRun:
             self._hire(n_faults)
 
 
+def _reason_of(failure: str) -> str:
+    """Why something failed, without the name of the recording."""
+    return failure.partition(": ")[2] or failure
+
+
 def _reason_in(ended: Any) -> str:
     """Why an item failed, without the name of a recording."""
-    return ended.reason or reason_of(ended.report.reason)
+    return ended.reason or _reason_of(ended.report.reason)
 
 
 def _name(item: Item) -> str:

@@ -96,6 +96,8 @@ class Runner:
             or its URL may need a password.
         say: Called with each line about unusual settings.
         patience: How long a store is asked again; None for the usual.
+        engine: Engine with the settings of a run that is there, to hear items again; None for one
+            that is made as told.
 
     Attributes:
         run: Hash of model, settings and plan, which is in the names of the results.
@@ -118,18 +120,19 @@ class Runner:
         archive: str | None = None,
         say: Callable[[str], None] = lambda line: None,
         patience: Patience | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.results = open_place(results, patience)
         self.plan = read_plan(self.results)
         self._archive = open_place(archive or self.plan.root, patience)
-        self.engine = open_engine(hearing, say)
+        self.engine = engine or open_engine(hearing, say)
         self._keep = Keep(averages=hearing.scores, features=hearing.features)
         description = describe_run(self.engine, hearing, self.plan)
         self.run = str(description["run"])
         self._stopped = False
         self._recording: Recording | None = None
         name = run_name(self.run)
-        if not self.results.exists(name):
+        if engine is None and not self.results.exists(name):
             self.results.put_whole(name, msgspec.json.format(msgspec.json.encode(description)))
 
     def run_item(self, item: Item) -> ItemReport:
@@ -223,8 +226,10 @@ class Runner:
         finally:
             self._recording = None
         self._check_stopped()
-        if isinstance(heard, Heard) and f": {CANNOT_READ_ON}: " in heard.fault:
-            raise PlaceError(heard.fault)  # the disk, not the recording
+        if isinstance(heard, Heard):
+            if f": {CANNOT_READ_ON}: " in heard.fault:
+                raise PlaceError(heard.fault)  # the disk, not the recording
+            heard.fault = without_name(heard.fault, planned.path)
         return heard
 
     def _run_piece(self, item: Item) -> ItemReport:
@@ -307,18 +312,26 @@ def open_engine(hearing: Hearing, say: Callable[[str], None]) -> Engine:
         ModelError: The model cannot be opened, or has no features that are to be kept.
         UsageError: The settings do not fit the model.
     """
-    options = hearing.model
-    model = Model(
+    model = open_model(hearing.model)
+    if model.notice:
+        say(model.notice)
+    classifier = Classifier(model, features=hearing.features)
+    return make_engine(classifier, hearing.settings, hearing.thresholds, say)
+
+
+def open_model(options: ModelOptions) -> Model:
+    """Open a model for recordings.
+
+    Raises:
+        ModelError: It cannot be opened.
+    """
+    return Model(
         find_model(options.name),
         provider=options.provider,
         options=options.card,
         n_threads=options.n_threads,
         live=False,
     )
-    if model.notice:
-        say(model.notice)
-    classifier = Classifier(model, features=hearing.features)
-    return make_engine(classifier, hearing.settings, hearing.thresholds, say)
 
 
 def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, object]:
@@ -355,7 +368,7 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
         "model": {
             "name": card.name,
             "version": card.version,
-            "file": model.path.name,
+            "file": hearing.model.name,
             "sha256": digest,
             "sample_rate": card.sample_rate,
             "labels": card.labels,
@@ -389,11 +402,11 @@ def find_open_items(results: Place, manifest: Manifest, run: str) -> list[int]:
     Raises:
         PlaceError: The results cannot be listed.
     """
-    done = {_number(name) for name in results.names(f"events/{run}")}
+    done = {number_in(name) for name in results.names(f"events/{run}")}
     heard: dict[int, set[int]] = {}
     for name in results.names(f"pieces/{run}"):
         recording, piece = name.rsplit("/", 2)[1:]
-        heard.setdefault(int(recording), set()).add(_number(piece))
+        heard.setdefault(int(recording), set()).add(number_in(piece))
     numbers: list[int] = []
     columns = [manifest.column(name) for name in ("piece", "n_pieces", "recordings")]
     for number, (piece, n_pieces, recordings) in enumerate(zip(*columns, strict=True)):
@@ -405,5 +418,6 @@ def find_open_items(results: Place, manifest: Manifest, run: str) -> list[int]:
     return numbers
 
 
-def _number(name: str) -> int:
+def number_in(name: str) -> int:
+    """Return the number in the name of a file of results."""
     return int(name.rpartition("/")[2].partition(".")[0])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from streamclf.archive.manifest import Manifest
+from streamclf.archive.place import Place
 from streamclf.archive.progress import Progress
 from streamclf.archive.run_item import ItemReport, Runner, find_open_items
 from streamclf.core.errors import PlaceError, UsageError
@@ -95,12 +96,11 @@ def run_shard(
     report = ShardReport(n_skipped=len(mine) - len(chosen))
     progress = Progress(total_s, total_s - left_s)
     try:
-        run_items(runner, manifest, chosen, report, progress, interrupted)
+        _run(runner, manifest, chosen, report, progress, interrupted)
         if not interrupted():
             # Pieces that were put at the same moment elsewhere: nobody may have seen all of them.
-            run_items(
-                runner, manifest, find_unjoined(runner, manifest), report, progress, interrupted
-            )
+            unjoined = find_unjoined(runner.results, manifest, runner.run)
+            _run(runner, manifest, unjoined, report, progress, interrupted)
         if chosen:
             progress.tell(now=True)
     finally:
@@ -108,7 +108,7 @@ def run_shard(
     return report
 
 
-def run_items(
+def _run(
     runner: Runner,
     manifest: Manifest,
     numbers: Iterable[int],
@@ -116,11 +116,6 @@ def run_items(
     progress: Progress,
     interrupted: Callable[[], bool],
 ) -> None:
-    """Hear some items, one after the other.
-
-    Raises:
-        PlaceError: Results cannot be written, or the archive cannot be read at all.
-    """
     in_a_row = 0
     for number in numbers:
         if interrupted():
@@ -130,17 +125,17 @@ def run_items(
             return
         total.add(report)
         reasons = [report.reason] if report.outcome == "failed" else report.failures
-        progress.add(report.planned_s, (reason_of(each) for each in reasons))
+        progress.add(report.planned_s, (_reason(each) for each in reasons))
         in_a_row = in_a_row + 1 if report.outcome == "failed" else 0
         if in_a_row == _MOST_IN_A_ROW:
             raise PlaceError(f"{in_a_row} items in a row could not be read; the last: {reasons[0]}")
 
 
-def find_unjoined(runner: Runner, manifest: Manifest) -> list[int]:
+def find_unjoined(results: Place, manifest: Manifest, run: str) -> list[int]:
     """List the first pieces of recordings all of whose pieces are there, but no result."""
     if not any(manifest.column("n_pieces")):
         return []
-    there = runner.results.names(f"pieces/{runner.run}")
+    there = results.names(f"pieces/{run}")
     n_there: dict[int, int] = {}
     for name in there:
         recording = int(name.rsplit("/", 2)[1])
@@ -149,11 +144,11 @@ def find_unjoined(runner: Runner, manifest: Manifest) -> list[int]:
     n_pieces = manifest.column("n_pieces")
     return [
         number
-        for number in find_open_items(runner.results, manifest, runner.run)
+        for number in find_open_items(results, manifest, run)
         if n_pieces[number] and n_there.get(recordings[number][0]) == n_pieces[number]
     ]
 
 
-def reason_of(failure: str) -> str:
+def _reason(failure: str) -> str:
     """Return the reason without the recording, so that like failures are counted together."""
     return failure.partition(": ")[2] or failure

@@ -174,6 +174,9 @@ def hear_whole(engine: Engine, recording: Recording, keep: Keep | None = None) -
 
     Returns:
         What was heard. A fault of the recording does not raise: it is in ``fault``.
+
+    Raises:
+        OSError: The recording could not be read, by a disk or network that may work again.
     """
     settle(engine)
     keep = keep or Keep()
@@ -196,6 +199,8 @@ def hear_whole(engine: Engine, recording: Recording, keep: Keep | None = None) -
                 else:
                     hearing.take(result)
     except SourceError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__
         fault = str(error)
     hearing.measure(meter.end())
     statistics, engine.statistics = engine.statistics, Statistics(engine.card.sample_rate)
@@ -300,7 +305,7 @@ class Hearing:
             promised_s,
             self._events,
             self._gaps,
-            self._notices,
+            sorted(self._notices, key=lambda notice: notice.position),
             self._spans,
             minutes if self._keep.levels else None,
             self._windows(),

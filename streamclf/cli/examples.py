@@ -182,6 +182,50 @@ Examples:
   streamclf config --show --config box.toml  the same with another file
 """
 
+ARCHIVE = """
+Examples:
+  streamclf archive plan /data/2026 --out /data/results
+                                            list the recordings, cut the work up
+  streamclf archive run /data/results       hear what is not heard yet
+  streamclf archive status /data/results    how far it is
+  streamclf archive check /data/results --sample 3
+                                            is all there, and the same if heard again
+"""
+
+ARCHIVE_PLAN = """
+Examples:
+  streamclf archive plan /data/2026 --out /data/results
+  streamclf archive plan s3://field/2026/ --out s3://results/run1/
+                                            pip install s3fs; keys as for aws
+  streamclf archive plan /data/2026 --out /data/results --item-minutes 30
+                                            smaller items for many short jobs
+"""
+
+ARCHIVE_RUN = """
+Examples:
+  streamclf archive run /data/results       on this machine; again: it goes on
+  streamclf archive run s3://results/run1/ --shard 3/40
+                                            one of 40 jobs, each with its own share
+  streamclf archive run /data/results -m my.onnx --hop 1
+                                            another run, beside the first
+  streamclf archive run /data/results --archive /mnt/2026
+                                            the recordings are elsewhere here
+"""
+
+ARCHIVE_STATUS = """
+Examples:
+  streamclf archive status /data/results    hours heard, gaps, failed, left
+  streamclf archive status s3://results/run1/ --json
+                                            for a program
+"""
+
+ARCHIVE_CHECK = """
+Examples:
+  streamclf archive check /data/results     is all there, does it add up
+  streamclf archive check /data/results --sample 5 --seed 1
+                                            and hear five items again
+"""
+
 STORE = """
 Examples:
   streamclf store check                     is it sound, do its sums add up

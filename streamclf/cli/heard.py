@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamclf.cli.question_options import AnswerOptions, QuestionOptions, of_today
-from streamclf.core.errors import OK
+from streamclf.core.errors import OK, UsageError
 from streamclf.core.text_format import format_count
 from streamclf.core.unknown import UNKNOWN_LABEL
 from streamclf.runs.console import say
@@ -24,23 +24,17 @@ def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
         StoreError: The store cannot be opened or read.
         SinkError: A file cannot be written.
     """
-    with asked.open() as connection:
+    if answer.alike:
+        _write_groups(asked, answer)
+        return OK
+    with asked.open_any() as connection:
         question = asked.ask(connection)
-        if not question.has_range and not answer.of_everything:
+        of_past = answer.of_everything or asked.is_of_results  # an archive is not of today
+        if not question.has_range and not of_past:
             question = of_today(question)
         if answer.unknown:
             question = replace(question, labels=(UNKNOWN_LABEL,))
-        if answer.alike:
-            if answer.unknown and question.reviewed is None:
-                question = replace(question, reviewed="not")  # what has a name is unknown no more
-            from streamclf.cli.heard_groups import describe_groups
-
-            as_json = answer.format == "jsonl"
-            for line in describe_groups(
-                connection, question, asked.path, as_json=as_json, named=asked.store is not None
-            ):
-                sys.stdout.write(f"{line}\n")
-        elif answer.plot is not None:
+        if answer.plot is not None:
             _draw(connection, question, answer)
         elif answer.row_format is not None:
             _write_rows(connection, question, answer)
@@ -51,6 +45,26 @@ def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
                 "".join(f"{line}\n" for line in describe(connection, question, answer.groups))
             )
     return OK
+
+
+def _write_groups(asked: QuestionOptions, answer: AnswerOptions) -> None:
+    """Group events by their features, which lie beside a store alone."""
+    from streamclf.cli.heard_groups import describe_groups
+
+    if asked.is_of_results:
+        raise UsageError(
+            "--groups: compares features beside a store, and results of an archive have no store: "
+            "take --by label"
+        )
+    with asked.open() as connection:
+        question = asked.ask(connection)
+        if answer.unknown:
+            question = replace(question, labels=(UNKNOWN_LABEL,))
+        if answer.unknown and question.reviewed is None:
+            question = replace(question, reviewed="not")  # what has a name is unknown no more
+        as_json, named = answer.format == "jsonl", asked.store is not None
+        for line in describe_groups(connection, question, asked.path, as_json=as_json, named=named):
+            sys.stdout.write(f"{line}\n")
 
 
 def _draw(connection: Database, question: Question, answer: AnswerOptions) -> None:
@@ -102,7 +116,6 @@ def _check_single(connection: Database, question: Question) -> None:
     Raises:
         UsageError: There are several.
     """
-    from streamclf.core.errors import UsageError
     from streamclf.store.listing import count_runs
 
     n_runs = count_runs(connection, question)

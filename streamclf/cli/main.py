@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from streamclf import __version__
+from streamclf.cli import archive_commands, examples, model_commands, store_commands
 from streamclf.cli import config as cli_config
-from streamclf.cli import examples, model_commands, store_commands
 from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.backtest_options import BacktestOptions
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
@@ -443,6 +443,7 @@ app.command(
     short_help="Show or check what `listen` would do.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )(cli_config.config)
+app.add_typer(archive_commands.app)
 app.add_typer(store_commands.app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, cast
 
 from streamclf.core.declare_option import option
 from streamclf.core.errors import StoreError, UsageError
+from streamclf.core.redaction import mask_url
 
 if TYPE_CHECKING:
     from streamclf.store.queries import By
-    from streamclf.store.question import Question
+    from streamclf.store.question import Database, Question
 
+PLAN_FILE = "manifest/plan.json"
+"""What a folder of results holds."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
+_RUN = re.compile(r"#([0-9a-f]{2,16})$")
+"""What chooses one of several runs: the first digits of its name."""
 Reviewed: TypeAlias = Literal["right", "wrong", "not"]
 RowFormat: TypeAlias = Literal["text", "csv", "jsonl", "parquet", "audacity", "raven"]
 
@@ -32,7 +39,7 @@ class QuestionOptions:
         sources: Names of sources or recordings; empty for all.
         min_score: Lowest of the highest scores.
         reviewed: What was said of them last; ``not`` for nothing, None for all.
-        store: The store; None for the user's own.
+        store: The store, or the URL or folder of an archive's results; None for the user's own.
 
     Raises:
         UsageError: A score is out of range.
@@ -71,7 +78,7 @@ class QuestionOptions:
         "--reviewed",
         help="Events that somebody called right or wrong, or of which nothing was said (not).",
     )
-    store: Path | None = option(
+    store: str | None = option(
         None,
         "--store",
         metavar="FILE",
@@ -92,15 +99,57 @@ class QuestionOptions:
         """
         from streamclf.store.database import default_store
 
-        return self.store or default_store()
+        return Path(self.store) if self.store else default_store()
+
+    @property
+    def is_of_results(self) -> bool:
+        """Whether what is asked are results of an archive, and no store."""
+        if self.store is None:
+            return False
+        folder = _RUN.sub("", self.store)
+        return _URL.match(folder) is not None or Path(folder, PLAN_FILE).is_file()
+
+    @contextmanager
+    def open_any(self) -> Iterator[Database]:
+        """Open the store or the results of an archive, to ask what both can answer.
+
+        Raises:
+            UsageError: Results have no reviews, or a package that reads them is not installed.
+            StoreError: It cannot be opened or read.
+        """
+        if self.store is None or not self.is_of_results:
+            with self.open() as connection:
+                yield connection
+            return
+        if self.reviewed is not None:
+            raise UsageError(
+                f"--reviewed {self.reviewed}: results of an archive have no reviews: leave it out, "
+                "or hear the recordings with `file --store`"
+            )
+        from streamclf.archive.reading import open_results
+
+        time, run = self.ask_time(), _RUN.search(self.store)
+        with open_results(
+            _RUN.sub("", self.store),
+            time.since_us,
+            time.until_us,
+            run=run[1] if run else "",
+        ) as results:
+            yield results
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
         """Open the store to ask it.
 
         Raises:
+            UsageError: It is no store, but results of an archive.
             StoreError: It cannot be opened or read.
         """
+        if self.is_of_results:
+            raise UsageError(
+                f"--store {mask_url(str(self.store))}: is a folder of an archive's results, which "
+                "heard and report ask: name a store"
+            )
         from streamclf.store.database import (
             DamagedStoreError,
             connect_to_read,
@@ -119,7 +168,7 @@ class QuestionOptions:
         finally:
             connection.close()
 
-    def ask(self, connection: sqlite3.Connection) -> Question:
+    def ask(self, connection: Database) -> Question:
         """Make the question.
 
         Raises:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from streamclf.cli.question_options import QuestionOptions, of_last_days
 from streamclf.core.declare_option import option
 from streamclf.core.errors import OK, UsageError
+
+if TYPE_CHECKING:
+    from streamclf.store.question import Database, Question
 
 DAYS_OF_WEEK = 7
 
@@ -67,10 +70,13 @@ def report(asked: QuestionOptions, page: ReportOptions) -> int:
     if (page.week or page.day) and (asked.since or asked.until):
         raise UsageError("--week and --day are times, as --since and --until: leave one out")
     now = datetime.now().astimezone()
-    with asked.open() as connection:
+    with asked.open_any() as connection:
         question = asked.ask(connection)
         if not question.has_range:
-            question = of_last_days(question, 1 if page.day else DAYS_OF_WEEK)
+            if asked.is_of_results and not (page.week or page.day):
+                question = _of_all(connection, question)
+            else:
+                question = of_last_days(question, 1 if page.day else DAYS_OF_WEEK)
         if question.since is None:
             begun = measure_extent(connection).first_heard or now
             question = replace(question, since=min(begun, question.until or now))
@@ -86,6 +92,14 @@ def report(asked: QuestionOptions, page: ReportOptions) -> int:
         part.write_text(text, encoding="utf-8")
     print(page.output)
     return OK
+
+
+def _of_all(connection: Database, question: Question) -> Question:
+    """The same question up to the last event: an archive is of any time."""
+    from streamclf.store.queries import measure_extent
+
+    last = measure_extent(connection).last
+    return question if last is None else replace(question, until=_end_of_day(last.astimezone()))
 
 
 def _end_of_day(now: datetime) -> datetime:

@@ -1,0 +1,394 @@
+"""Results of an archive as a database that answers the questions to a store, by DuckDB.
+
+The files are fetched whole, many at once, because they are small and a store answers slowly. Their
+rows become the tables of `streamclf.store.schema`, as far as results have them, so that the same
+queries, screens and files serve both. A table is fetched when the first query names it.
+
+A recorder that does not tell its offset from UTC is taken to stand in this machine's zone, as a
+store takes it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streamclf.archive.manifest import PLAN_FILE, read_plan
+from streamclf.archive.place import Place
+from streamclf.archive.places import open_place
+from streamclf.archive.tables import COLUMNS, LEVELS, Table
+from streamclf.core.errors import PlaceError, StoreError, UsageError
+from streamclf.core.redaction import mask_url, one_line
+from streamclf.store.minutes import to_us
+from streamclf.store.question import Rows
+from streamclf.store.writers import LENGTH_US
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+N_TOGETHER = 256
+"""Files whose rows are handed over together."""
+QUARTER_US = 900_000_000
+"""Microseconds of a quarter of an hour; clocks are set at no other time."""
+_INDEX = re.compile(r" INDEXED BY \w+")
+_NAMES = re.compile(r"\b(?:events|gaps|runs|levels|sources|recordings|models)\b")
+_NEEDED: dict[Table, tuple[str, ...]] = {
+    "heard": (
+        "source", "recording", "time", "local_time", "utc_offset_min", "bytes", "sample_rate",
+        "heard_samples", "missing_samples", "state",
+    ),
+    "events": (
+        "label", "score", "time", "local_time", "utc_offset_min", "recording", "onset_sample",
+        "offset_sample", "begin_score", "short",
+    ),
+    "gaps": (
+        "cause", "time", "local_time", "utc_offset_min", "recording", "onset_sample", "n_samples",
+    ),
+    "levels": (
+        "time", "local_time", "utc_offset_min", "recording", "onset_sample", "heard_samples",
+        *LEVELS,
+    ),
+}  # fmt: skip
+"""Columns that questions need."""
+_EMPTY = """
+CREATE TABLE clips (event_id BIGINT, folder VARCHAR, path VARCHAR, gone_us BIGINT);
+CREATE TABLE reviews (id BIGINT, event_id BIGINT, reviewed_us BIGINT, verdict VARCHAR);
+CREATE TABLE bare (quarter BIGINT PRIMARY KEY, ahead_us BIGINT, offset_min BIGINT);
+CREATE TABLE models (id BIGINT, name VARCHAR, version VARCHAR, sha256 VARCHAR,
+                     display_names VARCHAR);
+CREATE TABLE sources (id BIGINT, name VARCHAR, calibration_db DOUBLE);
+CREATE TABLE recordings (id BIGINT, path VARCHAR, bytes BIGINT, source_id BIGINT)"""
+_MOMENT = "coalesce(time, local_time - ahead_us)"
+_PLACED = f"""
+SELECT *, {_MOMENT} AS us, coalesce(utc_offset_min, offset_min) AS offset_min_of_place
+FROM raw LEFT JOIN bare ON time IS NULL AND quarter = local_time // {QUARTER_US}"""
+_MADE: dict[Table, str] = {
+    "heard": f"""
+CREATE TABLE runs AS SELECT recording AS id, recording::VARCHAR AS token, source_id, 1 AS model_id,
+    recording AS recording_id, sample_rate, 0::BIGINT AS first_position, us AS begun_us,
+    offset_min_of_place AS utc_offset_min, heard_samples + missing_samples AS elapsed_samples,
+    heard_samples, missing_samples AS gap_samples, 0 AS rows_lost,
+    CASE state WHEN 'whole' THEN 'ended' ELSE 'cut' END AS state, file
+FROM ({_PLACED}) AS placed JOIN recordings ON recordings.id = recording
+WHERE heard_samples + missing_samples > 0 OR state = 'whole'""",
+    "events": f"""
+CREATE TABLE events AS SELECT row_number() OVER () AS id, recording AS run_id, runs.source_id,
+    label, us AS onset_us,
+    us + (offset_sample - onset_sample) * 1000000 // sample_rate AS offset_us,
+    offset_min_of_place AS utc_offset_min, NULL::BIGINT AS began_us, begin_score::DOUBLE AS score,
+    score::DOUBLE AS highest_score, onset_sample AS onset, offset_sample AS "offset",
+    short::INTEGER AS short, 'ended' AS state
+FROM ({_PLACED}) AS placed JOIN runs ON runs.id = recording""",
+    "gaps": f"""
+CREATE TABLE gaps AS SELECT row_number() OVER () AS id, recording AS run_id,
+    onset_sample AS position, n_samples, us AS begun_us, cause
+FROM ({_PLACED}) AS placed""",
+    "levels": f"""
+CREATE TABLE levels AS SELECT recording AS run_id, onset_sample AS position, us AS minute_us,
+    offset_min_of_place AS utc_offset_min, heard_samples,
+    {", ".join(f"{name}::DOUBLE AS {name}" for name in LEVELS)}
+FROM ({_PLACED}) AS placed""",
+}
+
+
+class _RunPage(msgspec.Struct, frozen=True):
+    """What the page of a run tells of its model."""
+
+    model: _ModelPage
+
+
+class _ModelPage(msgspec.Struct, frozen=True):
+    name: str
+    version: str = ""
+    sha256: str = ""
+    display_names: dict[str, str] = {}
+
+
+class Results:
+    """Results of an archive, which can be asked as a store can.
+
+    Args:
+        place: The folder of results.
+        connection: An empty database of DuckDB; the caller closes it.
+        since_us: First moment that questions are about, in microseconds since 1970; None for all.
+        until_us: Moment after the last; None for all.
+        run: First digits of the run's name; empty where there is one alone.
+
+    Raises:
+        StoreError: There are no results, or those of several runs fit.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        connection: Any,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        run: str = "",
+    ) -> None:
+        self._place = place
+        self._range = since_us, until_us
+        self._connection = connection
+        self._run, self._items = _find_items(place, run)
+        self._loaded: set[Table] = set()
+        self._connection.execute(_EMPTY)
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
+        """Ask a query, see `streamclf.store.question.Database`.
+
+        Raises:
+            StoreError: A file is missing, or cannot be read.
+        """
+        for name in sorted(set(_NAMES.findall(sql)) - self._loaded):
+            self._load(name if name in _NEEDED else "heard")
+        # A cursor of its own, because one query may be read while another is asked.
+        rows: Rows = _Cursor(self._connection.cursor().execute(_INDEX.sub("", sql), list(values)))
+        return rows
+
+    def _load(self, table: Table) -> None:
+        if table in self._loaded:
+            return
+        if table != "heard":
+            self._load("heard")
+        everything = range(len(self._items))
+        self._fetch(table, self._items_in_range() if table == "levels" else everything)
+        self._settle_clocks()
+        if table == "heard":
+            self._name_recordings()
+        self._connection.execute(_MADE[table])
+        self._connection.execute("DROP TABLE raw")
+        self._loaded.add(table)
+
+    def _items_in_range(self) -> Sequence[int]:
+        """Items with a recording that lies in the time that is asked for, or has none."""
+        since_us, until_us = self._range
+        end = f"begun_us + {LENGTH_US.format('elapsed_samples')}"
+        rows = self._connection.execute(
+            "SELECT DISTINCT file FROM runs WHERE (? IS NULL OR "
+            f"{end} >= ?) AND (? IS NULL OR begun_us < ?) ORDER BY file",
+            [since_us, since_us, until_us, until_us],
+        )
+        return [file for (file,) in rows.fetchall()]
+
+    def _fetch(self, table: Table, numbers: Sequence[int]) -> None:
+        """Fetch the files of a table into `raw`."""
+        import pyarrow as pa
+
+        columns = _NEEDED[table]
+        schema = _plain_schema(table, columns)
+        self._hand_over(schema.empty_table(), "CREATE TABLE raw AS SELECT * FROM fetched")
+
+        def fetch(number: int) -> pa.Table:
+            return _read(self._place, f"{table}/{self._items[number]}", columns, schema, number)
+
+        with ThreadPoolExecutor(self._place.max_requests) as threads:
+            read = threads.map(fetch, numbers)
+            while together := list(islice(read, N_TOGETHER)):
+                self._hand_over(pa.concat_tables(together), "INSERT INTO raw SELECT * FROM fetched")
+
+    def _hand_over(self, rows: pa.Table, sql: str) -> None:
+        self._connection.register("fetched", rows)
+        self._connection.execute(sql)
+        self._connection.unregister("fetched")
+
+    def _settle_clocks(self) -> None:
+        """Note how far this machine's zone was ahead of UTC, for times without an offset."""
+        found = self._connection.execute(
+            f"SELECT DISTINCT local_time // {QUARTER_US} FROM raw "
+            "WHERE time IS NULL AND local_time IS NOT NULL "
+            "EXCEPT SELECT quarter FROM bare"
+        ).fetchall()
+        rows = []
+        for (quarter,) in found:
+            local_us = quarter * QUARTER_US
+            us, offset_min = to_us(datetime(1970, 1, 1) + timedelta(microseconds=local_us))
+            if us is not None:
+                rows.append((quarter, local_us - us, offset_min))
+        if rows:
+            self._connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", rows)
+
+    def _name_recordings(self) -> None:
+        root = PurePosixPath(read_plan(self._place).root.replace("\\", "/")).name
+        rows = self._connection.execute(
+            "SELECT recording, source, bytes FROM raw ORDER BY recording"
+        ).fetchall()
+        folders: dict[str, int] = {}
+        named: list[tuple[int, str, int, int]] = []
+        for number, path, n_bytes in rows:
+            folder = str(PurePosixPath(path).parent)
+            folder = root or folder if folder == "." else folder
+            named.append((number, path, n_bytes, folders.setdefault(folder, len(folders) + 1)))
+        self._insert("recordings", named)
+        self._insert("sources", [(number, name, None) for name, number in folders.items()])
+        model = _read_page(self._place, self._run).model
+        names = msgspec.json.encode(model.display_names).decode()
+        self._insert("models", [(1, model.name, model.version, model.sha256, names)])
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows as columns of Arrow, which a million rows take a moment for."""
+        import pyarrow as pa
+
+        kinds = {int: pa.int64(), str: pa.string(), type(None): pa.float64()}
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            arrays = [pa.array(column, kinds[type(column[0])]) for column in columns]
+            made = pa.table(dict(zip(map(str, range(len(arrays))), arrays, strict=True)))
+            self._hand_over(made, f"INSERT INTO {table} SELECT * FROM fetched")
+
+
+class _Cursor:
+    """Rows of a query, fetched as they are read."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        rows: list[Any] = self._cursor.fetchall()
+        return rows
+
+    def __iter__(self) -> Iterator[Any]:
+        while rows := self._cursor.fetchmany(2048):
+            yield from rows
+
+
+@contextmanager
+def open_results(
+    url: str, since_us: int | None = None, until_us: int | None = None, *, run: str = ""
+) -> Iterator[Results]:
+    """Open a folder of results to ask it.
+
+    Args:
+        url: A path, or a URL that fsspec knows.
+        since_us: First moment that questions are about, in microseconds since 1970; None for all.
+        until_us: Moment after the last; None for all.
+        run: First digits of the run's name; empty where there is one alone.
+
+    Raises:
+        UsageError: The URL cannot be understood, or a package is not installed.
+        StoreError: There are no results, they are of several runs, or a file cannot be read.
+    """
+    duckdb = _load_duckdb(url)
+    place = open_place(url)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="streamclf-") as spill,
+            closing(_connect(spill)) as connection,
+        ):
+            yield Results(place, connection, since_us, until_us, run)
+    except duckdb.Error as error:
+        raise StoreError(f"{place}: cannot be asked: {one_line(str(error))}") from error
+    finally:
+        place.close()
+
+
+def _load_duckdb(url: str) -> Any:
+    try:
+        import duckdb
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"--store {mask_url(url)}: needs DuckDB and pyarrow: pip install 'streamclf[archive]'"
+        ) from error
+    return duckdb
+
+
+def _connect(spill: str) -> Any:
+    """Open an empty database; what memory does not hold goes to a folder."""
+    import duckdb
+
+    # Nothing is read but what is handed over, and nothing is fetched from elsewhere.
+    connection = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "temp_directory": spill,
+        }
+    )
+    # As SQLite has it.
+    connection.execute("SET GLOBAL integer_division = true")
+    connection.execute("SET GLOBAL default_null_order = 'nulls_first'")
+    return connection
+
+
+def _find_items(place: Place, wanted: str) -> tuple[str, list[str]]:
+    """Find the items of a run that are done.
+
+    Returns:
+        The run, and the name of each item's files below the folder of their table.
+    """
+    names = [name.removeprefix("events/") for name in place.names("events")]
+    names = [name for name in names if name.endswith(".parquet")]
+    runs = sorted({name.partition("/")[0] for name in names})
+    if not runs:
+        held = "has no results yet" if place.exists(PLAN_FILE) else "holds no results of an archive"
+        raise StoreError(
+            f"{place}: {held}: `streamclf archive run {place}` hears it, after `archive plan`"
+        )
+    fitting = [run for run in runs if run.startswith(wanted)]
+    if len(fitting) != 1:
+        held = f"has no run {wanted}" if not fitting else f"holds {len(fitting)} runs"
+        listed = ", ".join(fitting or runs)
+        raise StoreError(
+            f"{place}: {held} ({listed}; each is of another model or other settings): name one, as "
+            f"in --store {place}#{runs[0][:4]}"
+        )
+    return fitting[0], [name for name in names if name.startswith(fitting[0])]
+
+
+def _read(
+    place: Place, name: str, columns: Sequence[str], schema: pa.Schema, number: int
+) -> pa.Table:
+    """Read a file of results, with times as numbers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        read = pq.ParquetFile(io.BytesIO(place.read(name))).read(columns=list(columns))
+        read = read.select(columns).append_column("file", pa.array([number] * read.num_rows))
+        return read.cast(schema)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{place}/{name}: is not there, though the item is done: delete its file in events/ "
+            "and run again"
+        ) from error
+    except PlaceError as error:
+        raise StoreError(str(error)) from error
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise StoreError(
+            f"{place}/{name}: is damaged: delete it with its file in events/, and run again"
+        ) from error
+
+
+def _plain_schema(table: Table, columns: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {each.name: each.kind for each in COLUMNS[table]}
+    plain = {"string": pa.string(), "float32": pa.float32(), "bool_": pa.bool_()}
+    return pa.schema(
+        [(name, plain.get(kinds[name], pa.int64())) for name in columns] + [("file", pa.int64())]
+    )
+
+
+def _read_page(place: Place, run: str) -> _RunPage:
+    name = f"runs/{run}.json"
+    try:
+        return msgspec.json.decode(place.read(name), type=_RunPage)
+    except FileNotFoundError as error:
+        raise StoreError(f"{place}/{name}: is not there: `archive run` writes it anew") from error
+    except PlaceError as error:
+        raise StoreError(str(error)) from error
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{place}/{name}: cannot be read: {error}") from error

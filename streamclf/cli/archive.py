@@ -1,0 +1,219 @@
+"""The commands about archives: what they do, and what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from streamclf.archive.account import RunAccount, add_up, hours, list_runs
+from streamclf.archive.check import check_run
+from streamclf.archive.manifest import PLAN_FILE, Manifest, read_manifest, read_plan
+from streamclf.archive.place import Place
+from streamclf.archive.places import check_apart, open_place
+from streamclf.archive.plan import Planned, check_item_minutes, make_plan
+from streamclf.archive.progress import describe_failures
+from streamclf.archive.run_item import Hearing, Runner, find_open_items
+from streamclf.archive.shard import Shard, ShardReport, run_shard
+from streamclf.core.errors import FAILED, INTERRUPTED, OK, StoreError, UsageError
+from streamclf.core.text_format import format_count
+from streamclf.model.options import ModelOptions
+from streamclf.runs.console import say
+from streamclf.runs.interrupts import Interrupts
+
+_MOST_LINES = 10
+"""Failures that are told one by one; of more, the rest is counted."""
+_HEADERS_S = 15.0
+"""Seconds between two lines about headers."""
+
+
+def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int:
+    """List an archive, and write its plan. Returns the exit code.
+
+    Raises:
+        UsageError: A plan is there already, or a value is out of range.
+        PlaceError: The archive cannot be listed, or the plan cannot be written.
+    """
+    check_item_minutes(item_minutes)
+    source, results = open_place(archive), open_place(out)
+    check_apart(source, results)
+    if results.exists(PLAN_FILE) and not overwrite:
+        made = read_plan(results)
+        raise UsageError(
+            f"--out {results}: holds a plan of {made.root} already: run it, or replace it with "
+            "--overwrite"
+        )
+    planned = make_plan(source, item_minutes, _tell_headers())
+    for name, data in planned.files.items():
+        results.put_whole(name, data)
+    for line in [*planned.notes, *(f"warning: {each}" for each in planned.failures)]:
+        say(line)
+    print(f"{results}: {_describe_plan(planned)}")
+    unopened = [f"{each.path}: {each.why}" for each in planned.manifest.recordings() if each.why]
+    _say_failures(unopened, "cannot be opened and is left out")
+    return OK
+
+
+def run(results: str, hearing: Hearing, *, shard: str | None, archive: str | None) -> int:
+    """Hear the items of a plan, or a share of them. Returns the exit code.
+
+    Raises:
+        UsageError: The share makes no sense, or the settings do not fit the model.
+        StoreError: There is no plan.
+        PlaceError: The archive cannot be read, or results cannot be written.
+    """
+    chosen = Shard() if shard is None else Shard.parse(shard)
+    manifest = read_manifest(open_place(results))
+    runner = Runner(results, hearing, archive=archive, say=say)
+    with Interrupts(runner.stop) as interrupts:
+        report = run_shard(runner, manifest, chosen, lambda: interrupts.happened)
+        return end_run(runner.results, manifest, runner.run, report, interrupts.happened)
+
+
+def end_run(
+    results: Place, manifest: Manifest, run: str, report: ShardReport, interrupted: bool
+) -> int:
+    """Tell what became of a run, or of a share of it. Returns the exit code.
+
+    Args:
+        results: Where the results lie.
+        manifest: The manifest.
+        run: Hash of the run.
+        report: What became of the share.
+        interrupted: Whether a signal ended it.
+    """
+    _say_failures(report.failures, "failed")
+    _say_failures(report.unheard, "not heard: the next run tries it again")
+    if interrupted:
+        say("interrupted: what is done stays; the same command goes on")
+        return INTERRUPTED
+    left = find_open_items(results, manifest, run)
+    if left:
+        said = format_count(len(left), "item")
+        say(f"{said} of {len(manifest)} left: other shares of the run, or what failed above")
+    else:
+        total = add_up(results, manifest, run)
+        print(f"{results}: {total.describe()}")
+    return FAILED if report.failures or report.unheard else OK
+
+
+def status(results: str, *, json: bool) -> int:
+    """Print how far each run of an archive is. Returns the exit code.
+
+    Raises:
+        StoreError: There is no plan, or results are not whole.
+        PlaceError: The results cannot be read.
+    """
+    place = open_place(results)
+    manifest = read_manifest(place)
+    accounts = [add_up(place, manifest, each["run"]) for each in list_runs(place)]
+    if json:
+        made = msgspec.to_builtins(manifest.plan)
+        print(
+            msgspec.json.encode(
+                {"plan": made, "runs": [account.as_json() for account in accounts]}
+            ).decode()
+        )
+        return OK
+    print(_describe_manifest(place, manifest))
+    for account in accounts:
+        print(_describe_account(account))
+    if not accounts:
+        print(f"no run yet: streamclf archive run {place}")
+    return OK
+
+
+def check(
+    results: str,
+    *,
+    sample: int,
+    seed: int | None,
+    run: str | None,
+    archive: str | None,
+    model: ModelOptions,
+) -> int:
+    """Check that all results are there, whole, and add up. Returns the exit code.
+
+    Raises:
+        UsageError: There is no such run, or the model is not the run's.
+        StoreError: There is no plan, or no run.
+        PlaceError: The results cannot be read.
+    """
+    place = open_place(results)
+    manifest = read_manifest(place)
+    runs = [each for each in list_runs(place) if each["run"].startswith(run or "")]
+    if not runs:
+        raise StoreError(
+            f"{place}: holds no run{f' {run}' if run else ''}: streamclf archive run {place}"
+        )
+    n_faults = 0
+    for each in runs:
+        found = check_run(
+            place, manifest, each, sample=sample, seed=seed, archive=archive, model=model
+        )
+        for note in found.notes:
+            say(note)
+        for fault in found.faults:
+            print(f"{each['run']}: {fault}")
+        if not found.faults:
+            print(f"{each['run']}: fine: {found.counts}")
+        n_faults += len(found.faults)
+    if n_faults:
+        say(f"error: {place}: does not add up: {format_count(n_faults, 'line')} above")
+    return FAILED if n_faults else OK
+
+
+def _tell_headers() -> Callable[[int, int], None]:
+    """Return what tells now and then how many headers are opened."""
+    told = datetime.now(UTC)
+
+    def tell(n_done: int, n_files: int) -> None:
+        nonlocal told
+        moment = datetime.now(UTC)
+        if (moment - told).total_seconds() >= _HEADERS_S:
+            told = moment
+            say(f"{n_done:,} of {format_count(n_files, 'header')} opened")
+
+    return tell
+
+
+def _describe_plan(planned: Planned) -> str:
+    made = planned.manifest.plan
+    opened = made.recordings - made.unopened
+    unopened = f"; {made.unopened} cannot be opened" if made.unopened else ""
+    return (
+        f"{format_count(opened, 'recording')}, {hours(made.seconds)}, in "
+        f"{format_count(made.items, 'item')}{unopened}"
+    )
+
+
+def _describe_manifest(place: Place, manifest: Manifest) -> str:
+    made = manifest.plan
+    unopened = f", of which {made.unopened} cannot be opened" if made.unopened else ""
+    return (
+        f"{place}: {format_count(made.recordings, 'recording')} of {made.root}{unopened}; "
+        f"{hours(made.seconds)} in {format_count(made.items, 'item')}, planned {made.made}"
+    )
+
+
+def _describe_account(account: RunAccount) -> str:
+    model, settings = account.description["model"], account.description["settings"]
+    lines = [
+        f"run {account.run}: {model['name']} {model['version']}, a window every "
+        f"{settings['hop_s']:g} s, averaged over {settings['average_s']:g} s: "
+        f"{account.n_done} of {format_count(account.n_items, 'item')} done",
+        f"  {account.describe()}",
+    ]
+    for cause, (n_gaps, length) in sorted(account.gaps.items()):
+        lines.append(f"  {format_count(n_gaps, 'gap')} of {hours(length)}: {cause}")
+    if account.reasons:
+        lines.append(f"  {describe_failures(account.reasons)}")
+    return "\n".join(lines)
+
+
+def _say_failures(failures: list[str], what: str) -> None:
+    for failure in failures[:_MOST_LINES]:
+        say(f"warning: {failure} ({what})")
+    if len(failures) > _MOST_LINES:
+        say(f"warning: and {len(failures) - _MOST_LINES} more ({what}); status counts all")
