@@ -27,7 +27,7 @@ from streamclf.archive.workers import WorkerOptions
 from streamclf.core import log
 from streamclf.core.redaction import mask_text, one_line
 from streamclf.core.text_format import format_bytes, format_count
-from streamclf.model.model_file import find_model
+from streamclf.model.model_file import find_model, is_bundled_name
 
 TICK_S = 0.25
 """Longest wait for a worker before interrupts and the progress line are looked at, in seconds."""
@@ -122,24 +122,21 @@ class OpenRunner:
     ) -> OpenRunner:
         """Make one that does not depend on the folder that this process stands in.
 
-        The model runs on one thread, unless it is on a GPU or a number was asked for: there is a
-        worker for each core.
+        On a GPU the model runs there or not at all. Elsewhere it runs on one thread, unless a
+        number was asked for, because there is a worker for each core.
         """
         model = hearing.model
-        model = replace(
-            model,
-            name=str(find_model(model.name).absolute()) if _is_path(model.name) else model.name,
-            n_threads=model.n_threads or (0 if on_gpu else 1),
-        )
+        if not is_bundled_name(model.name):
+            model = replace(model, name=str(find_model(model.name).absolute()))
+        if on_gpu and model.provider == "auto":
+            model = replace(model, provider="cuda")
+        elif not on_gpu and not model.n_threads:
+            model = replace(model, n_threads=1)
         return cls(
             make_absolute(results),
             replace(hearing, model=model),
             None if archive is None else make_absolute(archive),
         )
-
-
-def _is_path(model: str) -> bool:
-    return model.endswith(".onnx")
 
 
 def make_absolute(place: str) -> str:
