@@ -85,7 +85,8 @@ class Progress:
         if self._done_s and elapsed_s > 0:
             speed = self._done_s / elapsed_s
             parts.append(f"{speed:,.0f} x real time")
-            if left_s := max(0.0, self._total_s - done_s):
+            left_s = self._total_s - done_s
+            if left_s >= 1:
                 parts.append(f"{format_length(left_s / speed)} left")
         if self.failures:
             parts.append(describe_failures(self.failures))

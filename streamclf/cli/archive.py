@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,6 +17,7 @@ from streamclf.archive.plan import Planned, check_item_minutes, make_plan
 from streamclf.archive.progress import describe_failures
 from streamclf.archive.run_item import Hearing, Runner, find_open_items
 from streamclf.archive.shard import Shard, ShardReport, run_shard
+from streamclf.archive.workers import WorkerOptions
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StoreError, UsageError
 from streamclf.core.text_format import format_count
 from streamclf.model.options import ModelOptions
@@ -55,19 +57,49 @@ def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int
     return OK
 
 
-def run(results: str, hearing: Hearing, *, shard: str | None, archive: str | None) -> int:
-    """Hear the items of a plan, or a share of them. Returns the exit code.
+def run(
+    results: str,
+    hearing: Hearing,
+    workers: WorkerOptions,
+    *,
+    shard: str | None,
+    archive: str | None,
+) -> int:
+    """Hear the items of a plan on Ray, or a share of them without. Returns the exit code.
 
     Raises:
-        UsageError: The share makes no sense, or the settings do not fit the model.
+        UsageError: The share makes no sense, the settings do not fit the model, or Ray is missing.
         StoreError: There is no plan.
         PlaceError: The archive cannot be read, or results cannot be written.
+        RunError: No cluster can be joined, or no worker can hear anything.
     """
-    chosen = Shard() if shard is None else Shard.parse(shard)
+    if shard is None:
+        return _run_on_ray(results, hearing, workers, archive)
+    chosen = Shard.parse(shard)
+    if workers != WorkerOptions():
+        raise UsageError(
+            f"--shard {shard}: is heard by this process, without Ray: leave out --ray, --workers "
+            "and --gpus"
+        )
     manifest = read_manifest(open_place(results))
     runner = Runner(results, hearing, archive=archive, say=say)
     with Interrupts(runner.stop) as interrupts:
         report = run_shard(runner, manifest, chosen, lambda: interrupts.happened)
+        return end_run(runner.results, manifest, runner.run, report, interrupts.happened)
+
+
+def _run_on_ray(results: str, hearing: Hearing, workers: WorkerOptions, archive: str | None) -> int:
+    from streamclf.archive.on_ray import OpenRunner, run_on_ray  # which a share does without
+
+    manifest = read_manifest(open_place(results))
+    open_runner = OpenRunner.anywhere(results, hearing, archive, on_gpu=bool(workers.gpus))
+    # This machine may have no GPU: here the model is only looked at.
+    here = replace(hearing, model=replace(hearing.model, provider="cpu"))
+    runner = Runner(results, here, archive=archive, say=say)
+    with Interrupts(runner.stop) as interrupts:
+        report = run_on_ray(runner, manifest, open_runner, workers, lambda: interrupts.happened)
+        if report.n_workers:
+            say(report.describe_workers())
         return end_run(runner.results, manifest, runner.run, report, interrupts.happened)
 
 

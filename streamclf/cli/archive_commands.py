@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from streamclf.archive.workers import WorkerOptions
 from streamclf.cli import examples
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.typer_parameters import Fields, grouped
@@ -98,6 +99,7 @@ def run(
         ),
     ] = None,
     archive: ArchiveUrl = None,
+    workers: WorkerOptions,
     model: Annotated[ModelOptions, Fields(without=("self_check",))],
     settings: Annotated[Settings, Fields(without=("fixed_hop", "ongoing_s"))],
     thresholds: ThresholdOptions,
@@ -124,7 +126,7 @@ def run(
     from streamclf.cli.archive import run as run_archive
 
     hearing = Hearing(model, settings, thresholds, scores, features)
-    raise typer.Exit(run_archive(results, hearing, shard=shard, archive=archive))
+    raise typer.Exit(run_archive(results, hearing, workers, shard=shard, archive=archive))
 
 
 @app.command(
