@@ -561,6 +561,71 @@ def store_tables() -> str:
     return "\n".join(lines) + "\n"
 
 
+TYPES = {
+    "string": "text",
+    "float64": "double",
+    "float32": "float",
+    "bool_": "boolean",
+    "time": "timestamp in UTC, microseconds",
+    "local": "timestamp, microseconds",
+    "floats": "list of float",
+    "date32": "date",
+}
+"""Types of the columns of an archive's tables as a reader calls them; others are called alike."""
+ABOUT_TABLES = {
+    "events": "A row an event, in the order in which they ended.",
+    "gaps": "A row a gap: audio that is known to be missing.",
+    "heard": "A row a recording, those that failed included: what became of the length promised. "
+    "`promised` and `beyond` together are `heard`, `missing` and `failed` together, to the sample.",
+    "levels": "A row a minute in which something was heard.",
+    "scores": "A row a window; only after `run --scores`.",
+    "features": "A row a window; only after `run --features`.",
+}
+
+
+def archive_tables() -> str:
+    """The page of an archive's results, from the columns of the tables."""
+    from streamclf.archive import tables
+
+    lines = [
+        "# Results of an archive",
+        "",
+        NOTE,
+        "",
+        "What `streamclf archive` writes below the folder of the results. [How to hear an archive]"
+        "(../how-to/archive.md) shows what to do with it.",
+        "",
+        "| file | what it is |",
+        "|---|---|",
+        "| `manifest/plan.json` | the plan in figures: root of the archive, counts, seconds |",
+        "| `manifest/recordings.parquet` | each recording: path, bytes, rate, seconds, begin, and "
+        "`why` it cannot be opened |",
+        "| `manifest/items.parquet` | each item: its recordings, or the piece of one |",
+        "| `runs/RUN.json` | a run: model, labels in the order of the scores, settings |",
+        "| `pieces/RUN/RECORDING/NNNN.parquet` | scores of a piece, from which a recording is "
+        "joined |",
+        "| `TABLE/RUN/SITE/DATE/ITEM.parquet` | results, a file a table and item |",
+        "",
+        "`RUN` is a hash of the model's file, of all settings that change results, and of the "
+        "plan. `SITE` is the first folder below the archive's root, and `DATE` the local date on "
+        f"which the recordings begin; `{tables.UNKNOWN}` stands for what is not known, and the "
+        "column is null then. An item is done when its file in `events/` is there, which is put "
+        f"last. Its metadata (`{tables.METADATA_KEY.decode()}`, JSON) hold the account of the item "
+        "in samples.",
+        "",
+        "Positions and lengths in samples are at the model's rate, and exact. Scores are the raw "
+        "float32; `streamclf file` rounds them to four digits.",
+    ]
+    for name, columns in tables.COLUMNS.items():
+        lines += ["", f"## {name}", "", ABOUT_TABLES[name], ""]
+        lines += ["| column | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{each.name}` | {TYPES.get(each.kind, each.kind)} | {_cell(each.meaning)} |"
+            for each in columns
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def _columns(body: str) -> Iterator[tuple[str, str, str]]:
     """The columns of a table: name, type, and comment, which may go on in the lines below it."""
     rows: list[list[str]] = []
@@ -729,6 +794,7 @@ def pages() -> dict[Path, str]:
         reference / "json-lines.md": json_lines(),
         reference / "messages.md": messages(),
         reference / "store.md": store_tables(),
+        reference / "archive.md": archive_tables(),
         reference / "api.md": python_names(),
         reference / "openapi.json": openapi(),
     }

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import fsspec
 import pytest
-from archives import RUN, make_both
+from results import RUN, make_both
 from stores import Heard, Run
 
 from streamclf.archive.reading import open_results

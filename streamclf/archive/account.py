@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,8 +78,8 @@ class RunAccount:
 
     @property
     def reasons(self) -> Counter[str]:
-        """Number of recordings by the reason why they were not heard to their end."""
-        return Counter([*self.failures.values(), *self.unopened.values()])
+        """Number of recordings by the kind of reason why they were not heard to their end."""
+        return Counter(map(kind_of, [*self.failures.values(), *self.unopened.values()]))
 
     def add(self, account: Account) -> None:
         """Add an item that is done."""
@@ -129,6 +130,11 @@ class RunAccount:
             "failures": self.failures,
             "unopened": self.unopened,
         }
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without what is of one recording alone, so that like ones are counted."""
+    return re.split(r": |; | \(| at [\d.]+ s", reason, maxsplit=1)[0]
 
 
 def hours(seconds: Fraction | float) -> str:

@@ -97,7 +97,9 @@ class Piece:
             metadata={_METADATA: json.dumps(plain)},
         )
         into = io.BytesIO()
-        pq.write_table(table, into, compression="zstd", use_dictionary=False)
+        pq.write_table(
+            table, into, compression="zstd", use_dictionary=False, write_page_checksum=True
+        )
         return into.getvalue()
 
     @classmethod
@@ -111,7 +113,7 @@ class Piece:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(io.BytesIO(data))
+            table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
             plain = json.loads(table.schema.metadata[_METADATA])
             for name, shape in plain.pop("shapes").items():
                 plain[name] = _read_array(table, name, shape)

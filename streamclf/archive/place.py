@@ -129,6 +129,8 @@ class Place(ABC):
     def list_recordings(self) -> Listing:
         """List the recordings below the place, as ``streamclf file FOLDER`` would find them.
 
+        Of a remote place, clips that streamclf wrote are among them: only their first bytes tell.
+
         Raises:
             PlaceError: The place itself cannot be listed.
         """

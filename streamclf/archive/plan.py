@@ -13,7 +13,10 @@ from streamclf import __version__
 from streamclf.archive.cuts import Cut, can_cut, plan_cuts
 from streamclf.archive.manifest import Item, Manifest, Plan, PlannedRecording, make_manifest
 from streamclf.archive.place import FoundFile, Place
+from streamclf.core.clip_tags import HEAD_BYTES, can_be_clip, is_clip_head
 from streamclf.core.errors import PlaceError, RecordingError, UsageError
+from streamclf.core.text_format import format_count
+from streamclf.sources.containers.streamed_file import StreamedFile
 from streamclf.sources.recording.recording import Recording
 
 SHORTEST_ITEM_MINUTES = 1.0
@@ -58,11 +61,17 @@ def make_plan(
     check_item_minutes(item_minutes)
     listing = archive.list_recordings()
     headers: list[_Header] = []
+    n_read = 0
     on_headers(0, len(listing.files))
     with ThreadPoolExecutor(archive.max_requests, "streamclf-headers") as threads:
         for some in _chunks(listing.files):
-            headers += threads.map(lambda each: _read_header(archive, each), some)
-            on_headers(len(headers), len(listing.files))
+            read = threads.map(lambda each: _read_header(archive, each), some)
+            headers += [header for header in read if header is not None]
+            n_read += len(some)
+            on_headers(n_read, len(listing.files))
+    if n_clips := len(listing.files) - len(headers):
+        clips = format_count(n_clips, "clip")
+        listing.notes.append(f"{archive}: {clips} that streamclf cut from recordings left out")
     recordings = [
         replace(header.recording, recording=number) for number, header in enumerate(headers)
     ]
@@ -109,11 +118,15 @@ class _Header:
     cut: Cut | str
 
 
-def _read_header(archive: Place, found: FoundFile) -> _Header:
+def _read_header(archive: Place, found: FoundFile) -> _Header | None:
+    """Open a recording; None for a clip that streamclf wrote, of a remote place."""
     planned = PlannedRecording(0, found.path, found.bytes, found.mark, site=_site(found.path))
     try:
-        with Recording(archive.open_file(found.path, found.bytes), found.path) as recording:
-            seconds, rate = recording.duration_s or 0.0, recording.sample_rate
+        file = archive.open_file(found.path, found.bytes)
+        if isinstance(file, StreamedFile) and _is_streamed_clip(file):
+            return None
+        with Recording(file, found.path) as recording:
+            seconds, rate = recording.promised_s or 0.0, recording.sample_rate
             cut = can_cut(recording)
             planned = replace(
                 planned,
@@ -127,6 +140,11 @@ def _read_header(archive: Place, found: FoundFile) -> _Header:
         why = without_name(str(error), found.path)
         return _Header(replace(planned, why=why or type(error).__name__), "")
     return _Header(planned, cut)
+
+
+def _is_streamed_clip(file: StreamedFile) -> bool:
+    """Whether a streamed file is a clip that streamclf wrote."""
+    return can_be_clip(file.path) and is_clip_head(file.path, file.open().read(HEAD_BYTES))
 
 
 def without_name(message: str, path: str) -> str:

@@ -22,7 +22,6 @@ from streamclf.archive.place import (
     without_credentials,
 )
 from streamclf.archive.remote_file import RemoteFile, run_aside
-from streamclf.core.clip_tags import HEAD_BYTES, can_be_clip, is_clip_head
 from streamclf.core.errors import PlaceError, UsageError
 from streamclf.core.find_audio_files import is_hidden
 from streamclf.core.redaction import HIDDEN, mask_text, one_line
@@ -94,12 +93,7 @@ class RemotePlace(Place):
     def read(self, name: str) -> bytes:
         """Read a whole file, see `Place.read`."""
         path = self._path(name)
-        size = self._size(name)
-
-        def fetch() -> bytes:
-            return _whole(self._fs.cat_file(path), size)
-
-        data: bytes = self._ask(name, "cannot be read", fetch, size / _SLOWEST)
+        data: bytes = self._ask(name, "cannot be read", lambda: self._fs.cat_file(path))
         return data
 
     def put_whole(self, name: str, data: bytes) -> None:
@@ -161,41 +155,18 @@ class RemotePlace(Place):
         """List the recordings below the place, see `Place.list_recordings`."""
         try:
             found = list(self._find(""))
-        except FileNotFoundError as error:
-            raise PlaceError(f"{self}: there is nothing: is its name right?") from error
+        except FileNotFoundError:
+            found = []
+        if not found:
+            raise PlaceError(f"{self}: there is nothing: is its name right?")
         listing = Listing()
-        maybe: list[FoundFile] = []
         for name, size, mark in found:
             path = PurePosixPath(name)
             if path.suffix.lower() in SUFFIXES and not any(map(is_hidden, path.parts)):
                 listing.files.append(FoundFile(name, size, mark))
-                maybe += [listing.files[-1]] if can_be_clip(path) else []
-        clips = {
-            file for file, is_clip in zip(maybe, self._are_clips(maybe), strict=True) if is_clip
-        }
-        if clips:
-            listing.files = [file for file in listing.files if file not in clips]
-            listing.notes.append(
-                f"{self}: {format_count(len(clips), 'clip')} that streamclf cut from recordings "
-                "left out"
-            )
         if not listing.files:
             raise PlaceError(f"{self}: holds no recordings, but {format_count(len(found), 'file')}")
         return listing
-
-    def _are_clips(self, files: list[FoundFile]) -> list[bool]:
-        """Whether files are clips that streamclf wrote, by their first bytes."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        def is_clip(file: FoundFile) -> bool:
-            try:
-                head = self._fetch(file.path, 0, min(HEAD_BYTES, file.bytes))
-            except (PlaceError, FileNotFoundError):
-                return False  # reported when it is opened
-            return is_clip_head(PurePosixPath(f"/{self._root}/{file.path}"), head)
-
-        with ThreadPoolExecutor(self.max_requests) as threads:
-            return list(threads.map(is_clip, files))
 
     def check_unchanged(self, path: str, n_bytes: int, mark: str) -> None:
         """Check that a recording is there as it was listed, see `Place.check_unchanged`."""

@@ -25,7 +25,7 @@ from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.model.options import ModelOptions
-from streamclf.pipeline.engine import CANNOT_READ_ON, Engine
+from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.make_engine import make_engine
 from streamclf.sources.recording.recording import Recording
 
@@ -220,15 +220,16 @@ class Runner:
                 heard = hear(recording)
         except RecordingError as error:
             return without_name(str(error), planned.path)
-        except PlaceError:
+        except (PlaceError, OSError) as error:
             self._check_stopped()
+            if isinstance(error, OSError):  # the disk, not the recording
+                reason = (error.strerror or str(error)).lower()
+                raise PlaceError(f"{planned.path}: cannot be read: {reason}") from error
             raise
         finally:
             self._recording = None
         self._check_stopped()
         if isinstance(heard, Heard):
-            if f": {CANNOT_READ_ON}: " in heard.fault:
-                raise PlaceError(heard.fault)  # the disk, not the recording
             heard.fault = without_name(heard.fault, planned.path)
         return heard
 

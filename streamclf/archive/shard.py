@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from streamclf.archive.account import kind_of
 from streamclf.archive.manifest import Manifest
 from streamclf.archive.place import Place
 from streamclf.archive.progress import Progress
@@ -52,12 +53,14 @@ class ShardReport:
 
     Attributes:
         n_items: Number of its items that were heard here.
+        n_recordings: Number of recordings in them; a long one counts with each piece.
         n_skipped: Number of its items whose results were there.
         failures: One line for each recording that failed here.
         unheard: One line for each item that has no result, for the archive could not be read.
     """
 
     n_items: int = 0
+    n_recordings: int = 0
     n_skipped: int = 0
     failures: list[str] = field(default_factory=list)
     unheard: list[str] = field(default_factory=list)
@@ -120,15 +123,20 @@ def _run(
     for number in numbers:
         if interrupted():
             return
-        report = runner.run_item(manifest.item(number))
+        item = manifest.item(number)
+        report = runner.run_item(item)
         if report.outcome == "stopped":
             return
         total.add(report)
-        reasons = [report.reason] if report.outcome == "failed" else report.failures
-        progress.add(report.planned_s, (_reason(each) for each in reasons))
+        total.n_recordings += len(item.recordings) if report.outcome == "done" else 0
+        failures = [report.reason] if report.outcome == "failed" else report.failures
+        reasons = [failure.partition(": ")[2] or failure for failure in failures]
+        progress.add(report.planned_s, map(kind_of, reasons))
         in_a_row = in_a_row + 1 if report.outcome == "failed" else 0
         if in_a_row == _MOST_IN_A_ROW:
-            raise PlaceError(f"{in_a_row} items in a row could not be read; the last: {reasons[0]}")
+            raise PlaceError(
+                f"{in_a_row} items in a row could not be read; the last: {failures[0]}"
+            )
 
 
 def find_unjoined(results: Place, manifest: Manifest, run: str) -> list[int]:
@@ -147,8 +155,3 @@ def find_unjoined(results: Place, manifest: Manifest, run: str) -> list[int]:
         for number in find_open_items(results, manifest, run)
         if n_pieces[number] and n_there.get(recordings[number][0]) == n_pieces[number]
     ]
-
-
-def _reason(failure: str) -> str:
-    """Return the reason without the recording, so that like failures are counted together."""
-    return failure.partition(": ")[2] or failure

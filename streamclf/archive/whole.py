@@ -200,7 +200,7 @@ def hear_whole(engine: Engine, recording: Recording, keep: Keep | None = None) -
                     hearing.take(result)
     except SourceError as error:
         if isinstance(error.__cause__, OSError):
-            raise error.__cause__
+            raise error.__cause__ from error
         fault = str(error)
     hearing.measure(meter.end())
     statistics, engine.statistics = engine.statistics, Statistics(engine.card.sample_rate)

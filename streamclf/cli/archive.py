@@ -52,8 +52,13 @@ def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int
     for line in [*planned.notes, *(f"warning: {each}" for each in planned.failures)]:
         say(line)
     print(f"{results}: {_describe_plan(planned)}")
-    unopened = [f"{each.path}: {each.why}" for each in planned.manifest.recordings() if each.why]
-    _say_failures(unopened, "cannot be opened and is left out")
+    rows = list(planned.manifest.recordings())
+    unopened = [f"{each.path}: {each.why}" for each in rows if each.why]
+    _say_failures(
+        unopened,
+        f"of {planned.manifest.plan.recordings} cannot be opened and are left out",
+        "warning",
+    )
     return OK
 
 
@@ -115,8 +120,12 @@ def end_run(
         report: What became of the share.
         interrupted: Whether a signal ended it.
     """
-    _say_failures(report.failures, "failed")
-    _say_failures(report.unheard, "not heard: the next run tries it again")
+    _say_failures(report.failures, f"of {format_count(report.n_recordings, 'recording')} failed")
+    _say_failures(
+        report.unheard,
+        f"of {format_count(report.n_items + len(report.unheard), 'item')} could not be read, and "
+        "are tried again by the next run",
+    )
     if interrupted:
         say("interrupted: what is done stays; the same command goes on")
         return INTERRUPTED
@@ -244,8 +253,11 @@ def _describe_account(account: RunAccount) -> str:
     return "\n".join(lines)
 
 
-def _say_failures(failures: list[str], what: str) -> None:
+def _say_failures(failures: list[str], what: str, level: str = "error") -> None:
+    """Say what failed: how many, and the first ones a line each."""
+    if failures:
+        say(f"{level}: {len(failures)} {what}:")
     for failure in failures[:_MOST_LINES]:
-        say(f"warning: {failure} ({what})")
+        say(f"{level}: {failure}")
     if len(failures) > _MOST_LINES:
-        say(f"warning: and {len(failures) - _MOST_LINES} more ({what}); status counts all")
+        say(f"{level}: and {len(failures) - _MOST_LINES} more: status counts all by their reasons")

@@ -189,7 +189,7 @@ Examples:
   streamclf archive run /data/results       hear what is not heard yet
   streamclf archive status /data/results    how far it is
   streamclf archive check /data/results --sample 3
-                                            is all there, and the same if heard again
+                                            is all there, also if heard again
 """
 
 ARCHIVE_PLAN = """

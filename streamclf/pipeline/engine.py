@@ -58,10 +58,6 @@ FULL_RATE = 48_000
 hear reaches to 20 kHz."""
 
 
-CANNOT_READ_ON = "cannot be read on"
-"""What an error says where the disk or the device failed, and not the audio."""
-
-
 class Engine:
     """Engine that processes one source after another with one model.
 
@@ -467,7 +463,7 @@ def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SourceError(
-            f"{source.name}: {CANNOT_READ_ON}: {reason}; what came before is kept"
+            f"{source.name}: cannot be read on: {reason}; what came before is kept"
         ) from error
 
 

@@ -62,10 +62,10 @@ class SndfileReader:
         self._file = self._open()
         self.comment = self._file.comment
         self.format = str(self._file.format)
-        self.duration_s = self._file.frames / self._file.samplerate
         self.is_empty = not self._file.frames
         self.n_samples = int(self._file.frames)
         self.promised = max(part.promised_samples, self.n_samples)
+        self.duration_s = self.promised / self._file.samplerate
         self.is_exact = self.format in EXACT_FORMATS and self._file.subtype in EXACT_SUBTYPES
         self.sample_rate = int(self._file.samplerate)
         self.n_channels = int(self._file.channels)

@@ -104,6 +104,13 @@ class Recording(Source):
         return self._duration_s
 
     @property
+    def promised_s(self) -> float | None:
+        """Length in seconds that the header promises, which the file may not hold."""
+        if isinstance(self._reader, SndfileReader) and len(self._parts) == 1:
+            return self._reader.promised / self._reader.sample_rate
+        return self._duration_s
+
+    @property
     def sample_rate(self) -> int:
         """Sample rate in Hz that the header states; 0 for a pipe, and where it states none."""
         return 0 if self._reader is None else self._reader.sample_rate
@@ -140,6 +147,9 @@ class Recording(Source):
             except SourceError as error:
                 self._check_streamed()
                 self._add_fault(error)
+            except soundfile.LibsndfileError:  # it cannot even be opened again where bytes lack
+                self._check_streamed()
+                raise
             if self._read_to and not self._stopped:
                 self._parts.extend(find_parts_after(self.path, part, self._read_to))
             self.close()
