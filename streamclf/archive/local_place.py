@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamclf.archive.place import ASIDE, ChangedError, FoundFile, Listing, Place, check_same
-from streamclf.core.errors import PlaceError, RecordingError
+from streamclf.core.errors import PlaceError
 from streamclf.sources.recording.find_recordings import find_recordings
 
 
@@ -91,10 +91,9 @@ class LocalPlace(Place):
         if not self._folder.is_dir():
             what = "is a file" if self._folder.exists() else "is not there"
             raise PlaceError(f"{self}: {what}: name the folder of the recordings")
-        try:
-            found = find_recordings([str(self._folder)])
-        except RecordingError as error:
-            raise PlaceError(str(error)) from error
+        found = find_recordings([str(self._folder)])
+        if found.errors and not found.paths:
+            raise PlaceError(str(found.errors[0]))
         listing = Listing(notes=found.notes, failures=[str(error) for error in found.errors])
         for path in found.paths:
             try:
