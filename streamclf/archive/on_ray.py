@@ -19,12 +19,13 @@ from typing import Any
 from streamclf.archive.backlog import MOST_DEATHS, MOST_LOSSES, Backlog
 from streamclf.archive.manifest import Item, Manifest
 from streamclf.archive.progress import Progress
-from streamclf.archive.ray_connection import RunError, connect
+from streamclf.archive.ray_connection import connect
 from streamclf.archive.ray_worker import Begun, Ended, ItemRunner, Worker
 from streamclf.archive.run_item import Hearing, Runner, find_open_items
 from streamclf.archive.shard import ShardReport, find_unjoined
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core import log
+from streamclf.core.errors import ClusterError
 from streamclf.core.redaction import mask_text, one_line
 from streamclf.core.text_format import format_bytes, format_count
 from streamclf.model.model_file import find_model, is_bundled_name
@@ -162,7 +163,7 @@ def run_on_ray(
 
     Raises:
         UsageError: Ray is not installed, or this machine has not the GPUs that are asked for.
-        RunError: No cluster can be joined, or no worker can hear anything.
+        ClusterError: No cluster can be joined, or no worker can hear anything.
         PlaceError: Results cannot be listed or written.
     """
     seconds = manifest.column("seconds")
@@ -236,7 +237,7 @@ class RayRun:
         """Hear all items, or as many as there are before an interrupt.
 
         Raises:
-            RunError: No worker is left that can hear anything.
+            ClusterError: No worker is left that can hear anything.
         """
         self._fill_places()
         try:
@@ -387,7 +388,7 @@ class RayRun:
         """Make another worker in place of one that is unfit, or leave the place empty.
 
         Raises:
-            RunError: No worker is left.
+            ClusterError: No worker is left.
         """
         hand = self._hands[number]
         if hand.begun is not None:
@@ -398,7 +399,7 @@ class RayRun:
             self._n_left_empty += 1
             self._ray.kill(self._hands.pop(number).actor)
             if not self._hands:
-                raise RunError(f"no worker can go on: {reason}")
+                raise ClusterError(f"no worker can go on: {reason}")
             log.say(f"warning: a worker cannot go on and is left out: {reason}")
         for idle in self._backlog.idle():
             self._supply(idle)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +16,15 @@ from typing import Any
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core import log
 from streamclf.core.cpu_count import count_cores
-from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.errors import ClusterError, UsageError
 from streamclf.core.redaction import mask_text, one_line
 
 OBJECT_STORE_BYTES = 80_000_000
 """Memory for Ray's own objects on this machine. Items and reports are small and need none."""
 
 
-class RunError(StreamclfError):
-    """No cluster can be joined, or no worker can hear anything."""
+REACHED_S = 10.0
+"""Longest wait for an answer at a cluster's address, in seconds."""
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def connect(options: WorkerOptions) -> Iterator[Any]:
 
     Raises:
         UsageError: Ray is not installed, or this machine has not the GPUs that are asked for.
-        RunError: Ray does not start, or there is no such cluster.
+        ClusterError: Ray does not start, or there is no such cluster.
     """
     # Ray reads it when it is imported, and so does all that it starts.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -60,6 +61,7 @@ def connect(options: WorkerOptions) -> Iterator[Any]:
 
 def _start(ray: Any, options: WorkerOptions) -> Any:
     address, here = find_address(options), {}
+    _check_reachable(address)
     if address == "local":
         here = {
             "num_cpus": options.workers or max(options.gpus or 0, count_cores()),
@@ -69,18 +71,37 @@ def _start(ray: Any, options: WorkerOptions) -> Any:
     try:
         return ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
     except Exception as error:
-        reason = one_line(mask_text(str(error).strip().partition("\n")[0]))
+        reason = one_line(mask_text(str(error).strip().partition("\n")[0].partition(". ")[0]))
         if address == "local":
-            raise RunError(
+            raise ClusterError(
                 f"Ray does not start on this machine: {reason}: do without it: --shard 1/1"
             ) from error
-        raise RunError(
-            f"--ray {address}: no cluster can be joined: {reason}: `ray status` shows whether one "
-            "runs"
-        ) from error
+        raise ClusterError(_describe_absent(address, reason)) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, at_end)  # Ray's handler would end the process at once
+
+
+def _check_reachable(address: str) -> None:
+    """Check that something listens at an address; Ray itself would ask for minutes.
+
+    Raises:
+        ClusterError: Nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACHED_S).close()
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ClusterError(_describe_absent(address, reason)) from error
+
+
+def _describe_absent(address: str, reason: str) -> str:
+    return (
+        f"--ray {address}: no cluster can be joined: {reason}: `ray status` shows whether one runs"
+    )
 
 
 def find_address(options: WorkerOptions) -> str:

@@ -76,7 +76,7 @@ def run(
         UsageError: The share makes no sense, the settings do not fit the model, or Ray is missing.
         StoreError: There is no plan.
         PlaceError: The archive cannot be read, or results cannot be written.
-        RunError: No cluster can be joined, or no worker can hear anything.
+        ClusterError: No cluster can be joined, or no worker can hear anything.
     """
     if shard is None:
         return _run_on_ray(results, hearing, workers, archive)

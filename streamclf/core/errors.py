@@ -14,6 +14,7 @@
       SinkError                 results cannot be written
         StoreError              the store cannot be opened, read or written
       PlaceError                a folder or store of an archive cannot be read or written
+      ClusterError              Ray cannot be started or joined, or its workers can hear nothing
       CalibrationError          what was heard is no calibrator's tone
 
 Each message is one line that names the value, the limit and the way out.
@@ -76,6 +77,10 @@ class StoreError(SinkError):
 
 class PlaceError(StreamclfError):
     """A folder or a store of an archive cannot be read or written, whatever its recordings hold."""
+
+
+class ClusterError(StreamclfError):
+    """Ray cannot be started or joined, or none of its workers can hear anything."""
 
 
 class CalibrationError(StreamclfError):
