@@ -141,7 +141,7 @@ def test_shares_write_the_same_bytes(streamclf, expected, tone_model, tmp_path):
     out = copy_of_plan(expected, tmp_path)
     for share in ("2/3", "3/3", "1/3"):
         done = streamclf("archive", "run", out, "--model", tone_model, "--shard", share)
-        left = "items of 6 left: other shares of the run, or what failed above"
+        left = "of 6 items left, for other shares of the run or for the next one"
         assert (left in done.err) == (share != "1/3")
     assert done.out.startswith(f"{out}: 0:03:37 h = heard")
     assert result_files(out) == result_files(expected)
@@ -330,7 +330,7 @@ def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     assert "streamclf: error: south/a.wav: is not there any more\n" in done.err
     assert "streamclf: error: south/b.wav: has changed since the plan: plan anew\n" in done.err
     assert "4 of 6 items could not be read, and are tried again by the next run:\n" in done.err
-    assert "items of 6 left" in done.err
+    assert "4 of 6 items left" in done.err
     states = {row["source"]: row["state"] for row in rows(out, "heard")}
     assert states == {
         "c.mp3": "whole", "south/a.wav": "failed", "south/b.wav": "failed", "south/cut.wav": "part"

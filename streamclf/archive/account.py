@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import msgspec
 from streamclf.archive.manifest import Manifest, Plan
 from streamclf.archive.many import call_for_each
 from streamclf.archive.place import Place
-from streamclf.archive.run_item import number_in, run_name
+from streamclf.archive.run_item import kind_of, number_in, run_name
 from streamclf.archive.tables import Account, read_account
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
@@ -127,11 +126,6 @@ class RunAccount:
             "failures": self.failures,
             "unopened": self.unopened,
         }
-
-
-def kind_of(reason: str) -> str:
-    """Return a reason without what is of one recording alone, so that like ones are counted."""
-    return re.split(r": |; | \(| at [\d.]+ s", reason, maxsplit=1)[0]
 
 
 def hours(seconds: Fraction | float) -> str:

@@ -41,7 +41,7 @@ class FoundFile:
 
     Attributes:
         path: Path below the place, with ``/``.
-        bytes: Its size.
+        bytes: Its size; -1 where the listing does not tell it.
         mark: What changes when the file does: its ETag or its time of change; empty for none.
     """
 
@@ -141,6 +141,14 @@ class Place(ABC):
         Raises:
             PlaceError: The place itself cannot be listed.
         """
+
+    def complete(self, found: FoundFile) -> FoundFile:
+        """Return a listed recording with its size, which some listings do not tell.
+
+        Raises:
+            PlaceError: It cannot be found out.
+        """
+        return found
 
     @abstractmethod
     def open_file(self, path: str, n_bytes: int) -> File:

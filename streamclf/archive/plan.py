@@ -117,6 +117,11 @@ class _Header:
 
 def _read_header(archive: Place, found: FoundFile) -> _Header | None:
     """Open a recording; None for a clip that streamclf wrote, of a remote place."""
+    try:
+        found = archive.complete(found)
+    except PlaceError as error:
+        why = without_name(str(error), found.path)
+        return _Header(PlannedRecording(0, found.path, 0, site=_site(found.path), why=why), "")
     planned = PlannedRecording(0, found.path, found.bytes, found.mark, site=_site(found.path))
     try:
         file = archive.open_file(found.path, found.bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
 
 from streamclf import __version__
 from streamclf.archive.manifest import FORMAT, Item, Manifest, Plan, PlannedRecording, read_plan
@@ -73,8 +75,11 @@ class ItemReport:
         failed_s: Planned seconds of recordings that failed.
         elapsed_s: Seconds that it took here.
         n_events: Events found.
+        n_recordings: Recordings whose results were put; a long one counts with its last piece.
         failures: One line for each recording that failed, with its path.
         reason: Why no result was put; empty where one was.
+        is_gone: Whether no result was put because none of its recordings is there as planned, and
+            not because they could not be read.
     """
 
     item: int
@@ -85,8 +90,16 @@ class ItemReport:
     failed_s: float = 0.0
     elapsed_s: float = 0.0
     n_events: int = 0
+    n_recordings: int = 0
     failures: list[str] = field(default_factory=list)
     reason: str = ""
+    is_gone: bool = False
+
+    @property
+    def kinds(self) -> list[str]:
+        """Why recordings of it, or all of it, could not be heard, so that like ones are alike."""
+        failures = [self.reason] if self.outcome == "failed" else self.failures
+        return [kind_of(failure.partition(": ")[2] or failure) for failure in failures]
 
 
 class Runner:
@@ -159,7 +172,10 @@ class Runner:
         except _Stopped:
             report = ItemReport(item.number, "stopped", item.seconds)
         except _UnreadError as error:
-            report = ItemReport(item.number, "failed", item.seconds, reason=str(error))
+            is_gone = isinstance(error.__cause__, ChangedError)
+            report = ItemReport(
+                item.number, "failed", item.seconds, reason=str(error), is_gone=is_gone
+            )
         return replace(report, elapsed_s=time.perf_counter() - began)
 
     def hear(self, item: Item) -> list[tuple[PlannedRecording, Heard | str]]:
@@ -183,7 +199,7 @@ class Runner:
             found.append((planned, heard))
         if changed and len(changed) == len(found):
             # Where all is gone, a disk may not be there: what is then put would be wrong for good.
-            raise _UnreadError(str(changed[0]))
+            raise _UnreadError(str(changed[0])) from changed[0]
         return found
 
     def make_tables(
@@ -298,6 +314,7 @@ class Runner:
             account.seconds(account.missing),
             account.seconds(account.failed),
             n_events=account.rows["events"],
+            n_recordings=account.recordings,
             failures=[f"{path}: {reason}" for path, reason in account.failures.items()],
         )
 
@@ -315,6 +332,11 @@ class _Stopped(Exception):  # noqa: N818
 
 class _UnreadError(Exception):
     """The bytes of a recording cannot be had now, so that nothing can be said of an item."""
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without what is of one recording alone, so that like ones are counted."""
+    return re.split(r": |; | \(| at [\d.]+ s", reason, maxsplit=1)[0]
 
 
 def open_engine(hearing: Hearing, say: Callable[[str], None]) -> Engine:
@@ -429,18 +451,19 @@ def find_open_items(results: Place, manifest: Manifest, run: str) -> list[int]:
     Raises:
         PlaceError: The results cannot be listed.
     """
-    done = {number_in(name) for name in results.names(f"events/{run}")}
+    done = [number_in(name) for name in results.names(f"events/{run}")]
     heard: dict[int, set[int]] = {}
     for name in results.names(f"pieces/{run}"):
         recording, piece = name.rsplit("/", 2)[1:]
         heard.setdefault(int(recording), set()).add(number_in(piece))
+    pieces, n_pieces = manifest.numbers("piece"), manifest.numbers("n_pieces")
+    recordings = manifest.first_recordings()
+    is_open = ~np.isin(np.arange(len(manifest)) - pieces, done)
     numbers: list[int] = []
-    columns = [manifest.column(name) for name in ("piece", "n_pieces", "recordings")]
-    for number, (piece, n_pieces, recordings) in enumerate(zip(*columns, strict=True)):
-        if number - piece in done:
-            continue
-        there = heard.get(recordings[0], set()) if n_pieces else set()
-        if piece not in there or (piece == 0 and len(there) == n_pieces):
+    for number in np.flatnonzero(is_open).tolist():
+        there = heard.get(int(recordings[number]), set()) if n_pieces[number] else set()
+        piece = int(pieces[number])
+        if piece not in there or (piece == 0 and len(there) == n_pieces[number]):
             numbers.append(number)
     return numbers
 

@@ -131,8 +131,8 @@ def end_run(
         return INTERRUPTED
     left = find_open_items(results, manifest, run)
     if left:
-        said = format_count(len(left), "item")
-        say(f"{said} of {len(manifest)} left: other shares of the run, or what failed above")
+        items = format_count(len(manifest), "item")
+        say(f"{len(left)} of {items} left, for other shares of the run or for the next one")
     else:
         remove_leftovers(results, run)
         total = add_up(results, manifest, run)
