@@ -6,6 +6,8 @@ import re
 import shutil
 import signal
 import subprocess
+import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +174,23 @@ def test_a_killed_run_goes_on(expected, tone_model, tmp_path):
     assert "0:03:37 h = heard 0:03:32 h + gaps 0:00:05 h" in done.stdout
     files = {name: data for name, data in result_files(out).items() if not name.endswith(".part")}
     assert files == result_files(expected)
+
+
+def test_results_do_not_depend_on_the_time_zone(
+    streamclf, expected, tone_model, tmp_path, monkeypatch
+):
+    out = copy_of_plan(expected, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Kathmandu" if time.timezone != -20_700 else "UTC")
+        time.tzset()
+        try:
+            assert streamclf(*run_of(out, tone_model)).code == 1
+        finally:
+            patch.undo()
+            time.tzset()
+    assert result_files(out) == result_files(expected)
+    (levels,) = out.glob("levels/*/north/2026-06-01/*.parquet")
+    assert pq.read_table(levels)["local_time"][0].as_py() == datetime(2026, 6, 1, 4)
 
 
 def test_two_runs_at_once_write_the_same(expected, tone_model, tmp_path):

@@ -462,8 +462,8 @@ def find_open_items(results: Place, manifest: Manifest, run: str) -> list[int]:
     numbers: list[int] = []
     for number in np.flatnonzero(is_open).tolist():
         there = heard.get(int(recordings[number]), set()) if n_pieces[number] else set()
-        piece = int(pieces[number])
-        if piece not in there or (piece == 0 and len(there) == n_pieces[number]):
+        index = int(pieces[number])
+        if index not in there or (index == 0 and len(there) == n_pieces[number]):
             numbers.append(number)
     return numbers
 
