@@ -11,7 +11,7 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.archive.cuts import Cut, can_cut, find_period, plan_cuts
+from streamclf.archive.cuts import Cut, Grid, Period, Stretch, can_cut, find_period, plan_cuts
 from streamclf.core.records import Block
 from streamclf.pipeline.resample import resample
 from streamclf.sources.recording.recording import Recording
@@ -78,6 +78,33 @@ def test_pieces_are_all_of_a_recording_and_no_longer_than_asked(n_samples, item_
     lengths = [end - begin for begin, end in pieces]
     assert max(lengths) <= max(1, round(item_seconds * 48_000))
     assert max(lengths) - min(lengths) <= 1
+
+
+@given(
+    st.integers(1, 20_000), st.integers(1, 30_000), st.integers(1, 128), st.integers(1, 10**9),
+    st.sampled_from([(16_000, 1, 0), (48_000, 4404, 2936), (44_100, 218_736, 2976)]),
+)  # fmt: skip
+def test_a_piece_begins_to_listen_where_all_that_it_needs_is_aligned(
+    window, hop, batch, begin, source
+):
+    rate, n_period, n_warm_up = source
+    grid = Grid(rate, 16_000, window, hop, batch, Period(n_period, n_warm_up))
+    end = begin + 100 * rate
+    piece, following = Stretch.of(grid, begin, end), Stretch.of(grid, end, None)
+    assert (piece.end, piece.end_second) == (following.first, following.first_second)
+    # No window that begins in it is missing, and none before it is taken.
+    assert (piece.first - 1) * hop * rate < begin * 16_000 <= piece.first * hop * rate
+    assert piece.first_scored <= piece.first
+    assert (piece.first_scored + piece.n_first) % batch == piece.end_scored % batch == 0
+    assert piece.n_first < batch
+    assert piece.end <= piece.end_scored < piece.end + batch
+    shared = (piece.first // batch * batch - piece.first_scored) * hop
+    assert piece.first_scored == 0 or shared >= 2 * window
+    assert piece.audio_begin % n_period == 0
+    first = piece.first_scored * hop * rate
+    assert piece.audio_begin == 0 or (piece.audio_begin + n_warm_up) * 16_000 <= first
+    assert piece.level_begin % rate == 0
+    assert piece.level_begin in (0, (piece.first_second - 10) * rate)
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "aiff", "w64", "rf64", "au", "caf"])

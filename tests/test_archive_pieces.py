@@ -253,6 +253,7 @@ def joined(model, tmp_path):
         lambda pieces: [pieces[0], replace(pieces[1], why="something"), pieces[2]],
         lambda pieces: [replace(each, grid=(8000, 12_000, 2000)) for each in pieces],
         lambda pieces: [replace(each, n_total=170_000) for each in pieces],
+        lambda pieces: [*pieces[:2], replace(pieces[2], seconds=None, energies=None)],
         lambda pieces: [
             pieces[0],
             replace(
@@ -283,6 +284,20 @@ def test_a_recording_that_has_grown_or_shrunk_is_heard_whole(joined, tmp_path):
     for seconds in (17, 23):
         soundfile.write(path, archives.tones(seconds, toys.RATE), toys.RATE)
         assert_same(join_stored(engine, path, pieces), hear(engine, path))
+
+
+def test_joined_flacs_are_heard_whole(model, tmp_path):
+    """The second begins behind the samples that the first one's header states."""
+    path = tmp_path / "x.flac"
+    soundfile.write(path, archives.tones(20, toys.RATE), toys.RATE)
+    path.write_bytes(path.read_bytes() * 2)
+    engine = archives.engine_of(model)
+    whole = hear(engine, path)
+    assert whole.statistics.delivered_samples == 40 * toys.RATE
+    with Recording(path) as recording:
+        piece = hear_piece(engine, recording, 80_000, 160_000, ALL)
+    assert piece.why
+    assert_same(join_stored(engine, path, [piece]), whole)
 
 
 def test_a_rate_that_never_repeats_is_heard_whole(model, tmp_path):

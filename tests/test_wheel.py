@@ -75,7 +75,7 @@ def test_metadata_names_the_licences_of_code_and_weights(metadata):
 
 
 def test_wheel_promises_nothing_that_it_lacks(metadata):
-    assert metadata.get_all("Provides-Extra") == ["notify", "parquet", "plot"]
+    assert metadata.get_all("Provides-Extra") == ["archive", "notify", "parquet", "plot"]
     needed = " ".join(metadata.get_all("Requires-Dist"))
     assert "onnxruntime" in needed
     assert "torch" not in needed

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from streamclf.archive.place import ASIDE, ChangedError, FoundFile, Listing, Place, check_same
-from streamclf.core.errors import PlaceError, RecordingError
+from streamclf.core.errors import PlaceError
 from streamclf.sources.recording.find_recordings import find_recordings
+
+_ASIDE_S = 3600.0
+"""Seconds after which a file that was written aside belongs to nobody."""
 
 
 class LocalPlace(Place):
@@ -86,15 +90,21 @@ class LocalPlace(Place):
         except OSError as error:
             raise self._error(name, "cannot be removed", error) from error
 
+    def remove_asides(self) -> None:
+        """Remove what was written aside by workers that died, see `Place.remove_asides`."""
+        for path in self._folder.rglob(f".*{ASIDE}"):
+            with suppress(OSError):  # another one may remove it, too
+                if time.time() - path.stat().st_mtime > _ASIDE_S:
+                    path.unlink()
+
     def list_recordings(self) -> Listing:
         """List the recordings below the folder, see `Place.list_recordings`."""
         if not self._folder.is_dir():
             what = "is a file" if self._folder.exists() else "is not there"
             raise PlaceError(f"{self}: {what}: name the folder of the recordings")
-        try:
-            found = find_recordings([str(self._folder)])
-        except RecordingError as error:
-            raise PlaceError(str(error)) from error
+        found = find_recordings([str(self._folder)])
+        if found.errors and not found.paths:
+            raise PlaceError(str(found.errors[0]))
         listing = Listing(notes=found.notes, failures=[str(error) for error in found.errors])
         for path in found.paths:
             try:

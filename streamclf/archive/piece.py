@@ -402,7 +402,7 @@ def join(
     hearing = Hearing(keep)
     hearing.source_rate = cut.sample_rate
     hearing.begin(engine.announce(recording))
-    seam = _Seam(cut, _grid_of(engine), hearing)
+    seam = _Seam(cut, _grid_of(engine), hearing, keep)
     engine.statistics = Statistics(engine.card.sample_rate)
     try:
         for result in engine.judge_raw(seam.scores(pieces)):
@@ -427,12 +427,14 @@ class _Seam:
         cut: Rate and length of the recording.
         grid: Rate, window and hop of the model.
         hearing: What is heard.
+        keep: What is kept.
         heard_to: End of the audio so far, at the model's rate.
     """
 
     cut: Cut
     grid: tuple[int, int, int]
     hearing: Hearing
+    keep: Keep
     heard_to: int = 0
     _end: int = 0
     _audio_end: int = 0
@@ -468,6 +470,10 @@ class _Seam:
             raise _UnfitError("a piece is of a recording of another length")
         if piece.grid != self.grid:
             raise _UnfitError("a piece was heard with other settings")
+        if self.keep.levels > (piece.seconds is not None):
+            raise _UnfitError("a piece was heard without levels")
+        if self.keep.features > (piece.features is not None):
+            raise _UnfitError("a piece was heard without features")
         if piece.begin != self._end:
             raise _UnfitError(f"a piece begins at {piece.begin} instead of {self._end}")
         self._end, self._audio_end = piece.end, piece.audio_end

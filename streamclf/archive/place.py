@@ -125,6 +125,13 @@ class Place(ABC):
             PlaceError: It cannot be removed.
         """
 
+    def remove_asides(self) -> None:
+        """Remove what was written aside and never came to its place, after some time.
+
+        Raises:
+            PlaceError: It cannot be removed.
+        """
+
     @abstractmethod
     def list_recordings(self) -> Listing:
         """List the recordings below the place, as ``streamclf file FOLDER`` would find them.

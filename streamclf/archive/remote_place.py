@@ -30,9 +30,7 @@ from streamclf.sources.recording.find_recordings import SUFFIXES
 
 T = TypeVar("T")
 
-_OBJECT_STORES = frozenset(
-    "s3 s3a gs gcs abfs abfss az adl oss oci r2 cos obs tos memory webhdfs hdfs".split()
-)
+_OBJECT_STORES = frozenset("s3 s3a gs gcs abfs abfss az adl oss oci r2 cos obs tos memory".split())
 """Protocols by which a file is there whole or not at all once it was put."""
 _READ_ONLY = frozenset(["http", "https", "github", "zip", "tar", "data"])
 _CACHING = frozenset("s3 s3a gs gcs abfs abfss az".split())

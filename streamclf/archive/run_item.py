@@ -6,12 +6,14 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from streamclf import __version__
 from streamclf.archive.manifest import FORMAT, Item, Manifest, Plan, PlannedRecording, read_plan
+from streamclf.archive.many import call_for_each
 from streamclf.archive.open_planned import open_planned
 from streamclf.archive.piece import Piece, hear_piece, join
 from streamclf.archive.place import ChangedError, Patience, Place
@@ -25,6 +27,7 @@ from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.model.options import ModelOptions
+from streamclf.model.vetting.vetting import vet_model
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.make_engine import make_engine
 from streamclf.sources.recording.recording import Recording
@@ -125,6 +128,8 @@ class Runner:
         self.results = open_place(results, patience)
         self.plan = read_plan(self.results)
         self._archive = open_place(archive or self.plan.root, patience)
+        # A copy has other times and ETags than what was planned: there only the size must be same.
+        self._compares_marks = archive is None
         self.engine = engine or open_engine(hearing, say)
         self._keep = Keep(averages=hearing.scores, features=hearing.features)
         description = describe_run(self.engine, hearing, self.plan)
@@ -214,7 +219,8 @@ class Runner:
         """
         try:
             self._check_stopped()
-            with open_planned(self._archive, planned) as recording:
+            checked = planned if self._compares_marks else replace(planned, mark="")
+            with open_planned(self._archive, checked) as recording:
                 self._recording = recording
                 self._check_stopped()
                 heard = hear(recording)
@@ -253,9 +259,14 @@ class Runner:
         if not set(names) <= there.keys():
             return ItemReport(item.number, "done", item.seconds, heard_s=item.seconds)
         pieces = (Piece.from_parquet(self.results.read(name)) for name in names)
-        heard = self._hear_alone(
-            planned, lambda recording: join(self.engine, pieces, recording, self._keep)
-        )
+        try:
+            heard = self._hear_alone(
+                planned, lambda recording: join(self.engine, pieces, recording, self._keep)
+            )
+        except FileNotFoundError:
+            if self.results.exists(self._name("events", item)):  # joined elsewhere, and removed
+                return ItemReport(item.number, "skipped", item.seconds)
+            raise _UnreadError(f"{self.results}/{folder}: a piece of it is gone") from None
         return self._put(item, [(planned, heard)])
 
     def _hear_alone(self, planned: PlannedRecording, hear: Callable[[Recording], T]) -> T | str:
@@ -359,13 +370,14 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
         "broader": settings.broader,
         **kept,
     }
-    digest = hashlib.sha256(model.path.read_bytes()).hexdigest()
+    digest = _hash_model(model.path)
     whole = [FORMAT, plan.id, digest, msgspec.to_builtins(card), chosen]
     run = hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()[:16]
     names = {label: card.display_name(label) for label in card.labels}
     return {
         "format": FORMAT,
         "run": run,
+        "plan": plan.id,
         "model": {
             "name": card.name,
             "version": card.version,
@@ -378,6 +390,20 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
         "settings": chosen,
         "streamclf": __version__,
     }
+
+
+def _hash_model(path: Path) -> str:
+    """Return a hash of a model's file, and of its weights in files beside it."""
+    data = path.read_bytes()
+    digest = hashlib.sha256(data)
+    if vet_model(path) > len(data):
+        import onnx  # which few models need here
+
+        tensors = onnx.load(str(path), load_external_data=False).graph.initializer
+        entries = [entry for tensor in tensors for entry in tensor.external_data]
+        for name in sorted({entry.value for entry in entries if entry.key == "location"}):
+            digest.update(hashlib.sha256((path.parent / name).read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def run_name(run: str) -> str:
@@ -417,6 +443,17 @@ def find_open_items(results: Place, manifest: Manifest, run: str) -> list[int]:
         if piece not in there or (piece == 0 and len(there) == n_pieces):
             numbers.append(number)
     return numbers
+
+
+def remove_leftovers(results: Place, run: str) -> None:
+    """Remove the pieces of a run that is done, and what workers that died left half-written.
+
+    Raises:
+        PlaceError: Something cannot be removed.
+    """
+    for _ in call_for_each(results.remove, results.names(f"pieces/{run}"), results.max_requests):
+        pass
+    results.remove_asides()
 
 
 def number_in(name: str) -> int:

@@ -212,11 +212,21 @@ def attach(
     raise typer.Exit(attach_to_page(url, fresh=screen.fresh))
 
 
+STORE_OR_RESULTS = (
+    "The store to ask, or the folder or URL of an archive's results; by default the user's own "
+    "store."
+)
+
+
 @app.command(
     cls=HelpfulCommand, epilog=examples.HEARD, short_help="Ask what was heard, and how often."
 )
 @grouped
-def heard(*, question: QuestionOptions, answer: AnswerOptions) -> None:
+def heard(
+    *,
+    question: Annotated[QuestionOptions, Fields(helps=(("store", STORE_OR_RESULTS),))],
+    answer: AnswerOptions,
+) -> None:
     """Answer questions about what was heard; without any, about today."""
     from streamclf.cli.heard import heard as answer_question
 
@@ -227,7 +237,11 @@ def heard(*, question: QuestionOptions, answer: AnswerOptions) -> None:
     cls=HelpfulCommand, epilog=examples.REPORT, short_help="Write a page about what was heard."
 )
 @grouped
-def report(*, question: QuestionOptions, page: ReportOptions) -> None:
+def report(
+    *,
+    question: Annotated[QuestionOptions, Fields(helps=(("store", STORE_OR_RESULTS),))],
+    page: ReportOptions,
+) -> None:
     """Write one page about what was heard, when, how loud it was, and what was missed."""
     from streamclf.cli.report import report as write_report
 
