@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from streamclf.archive.account import kind_of
 from streamclf.archive.backlog import MOST_DEATHS, MOST_LOSSES, Backlog
 from streamclf.archive.manifest import Item, Manifest
 from streamclf.archive.progress import Progress
@@ -412,8 +413,8 @@ class RayRun:
 
 
 def _reason_of(failure: str) -> str:
-    """Why something failed, without the name of the recording."""
-    return failure.partition(": ")[2] or failure
+    """The kind of a failure, without the name of the recording: like ones are counted together."""
+    return kind_of(failure.partition(": ")[2] or failure)
 
 
 def _reason_in(ended: Any) -> str:
