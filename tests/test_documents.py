@@ -67,6 +67,12 @@ OTHER_PROGRAMS = {
     "--check",  # scripts/reference.py
     "--strict",  # zensical
     "--group",  # pip
+    "--array",  # sbatch
+    "--cpus-per-task",
+    "--job-name",
+    "--mem",
+    "--requeue",
+    "--time",
     "--device",  # docker
     "--rm",
     "--user",

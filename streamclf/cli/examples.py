@@ -187,7 +187,6 @@ Examples:
   streamclf archive plan /data/2026 --out /data/results
                                             list the recordings, cut the work up
   streamclf archive run /data/results       hear what is not heard yet
-  streamclf archive status /data/results    how far it is
   streamclf archive check /data/results --sample 3
                                             is all there, also if heard again
 """
@@ -205,11 +204,9 @@ ARCHIVE_RUN = """
 Examples:
   streamclf archive run /data/results       on this machine; again: it goes on
   streamclf archive run s3://results/run1/ --shard 3/40
-                                            one of 40 jobs, each with its own share
-  streamclf archive run /data/results -m my.onnx --hop 1
+                                            one of 40 jobs, each has its share
+  streamclf archive run /data/results --model my.onnx --hop 1
                                             another run, beside the first
-  streamclf archive run /data/results --archive /mnt/2026
-                                            the recordings are elsewhere here
 """
 
 ARCHIVE_STATUS = """
@@ -217,13 +214,17 @@ Examples:
   streamclf archive status /data/results    hours heard, gaps, failed, left
   streamclf archive status s3://results/run1/ --json
                                             for a program
+  streamclf archive status /data/results --json | jq .runs[0].events
+                                            a figure of the first run
 """
 
 ARCHIVE_CHECK = """
 Examples:
   streamclf archive check /data/results     is all there, does it add up
-  streamclf archive check /data/results --sample 5 --seed 1
+  streamclf archive check /data/results --sample 5
                                             and hear five items again
+  streamclf archive check /data/results --run 4f2a
+                                            one run of several
 """
 
 STORE = """
