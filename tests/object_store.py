@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -101,6 +102,8 @@ def serve_store() -> Iterator[Store]:
     store.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
+    with urlopen(Request(f"{store.url}/moto-api/reset", method="POST")):
+        store.forget()  # what an earlier server of this process was given is gone
     try:
         yield store
     finally:
