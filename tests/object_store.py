@@ -114,6 +114,9 @@ def serve_store() -> Iterator[Store]:
 
 def use_store(patch: pytest.MonkeyPatch, store: Store) -> None:
     """Let S3's client in this process and in those that it starts ask a server on loopback."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()  # they know the server of another module
     patch.setenv("AWS_ENDPOINT_URL", store.url)
     patch.setenv("AWS_ACCESS_KEY_ID", KEY)
     patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)

@@ -350,7 +350,7 @@ class RayRun:
             self._fail(item, ended.reason)
             return
         self._report.add(report)
-        self._report.n_recordings += len(self._loaded.pop(item).recordings)
+        self._loaded.pop(item)
         if report.outcome == "failed":
             hand.n_failed += 1
             self._progress.add(self._seconds[item], [_kind(report.reason)])
@@ -361,7 +361,6 @@ class RayRun:
     def _fail(self, item: int, reason: str) -> None:
         """Count an item of which nothing was reported."""
         loaded = self._loaded.pop(item)
-        self._report.n_recordings += len(loaded.recordings)
         self._report.unheard.append(f"{_name(loaded)}: {reason}")
         self._progress.add(self._seconds[item], [kind_of(reason)])
 
