@@ -104,6 +104,23 @@ def test_objects_are_put_in_one_request_and_listed(store, place):
         place.read("gaps/r/x/1.parquet")
 
 
+def test_where_a_half_file_would_show_it_is_put_aside_first(monkeypatch):
+    place = RemotePlace("memory://results", QUICK)
+    place._scheme = "sftp"
+    put = place._fs.pipe_file
+    asides: list[str] = []
+    monkeypatch.setattr(
+        place._fs, "pipe_file", lambda path, data: (asides.append(path), put(path, data))
+    )
+    for data in (b"first", b"second"):
+        place.put_whole("events/1.parquet", data)
+        assert place.read("events/1.parquet") == data
+    assert place.names() == {"events/1.parquet": 6}
+    assert len(asides) == 2
+    assert all(path.startswith("/results/events/.1.parquet.") for path in asides)
+    assert len(place._fs.find("/results")) == 1
+
+
 @pytest.mark.parametrize("kind", ["500", "cut"])
 def test_requests_that_fail_are_made_again(store, place, kind):
     place.put_whole("twice.bin", bytes(100_000))

@@ -114,7 +114,7 @@ def check_run(
             f"{format_count(len(left), 'item')} of {len(manifest)} ({hours(left_s)}) not heard: "
             "streamclf archive run goes on"
         )
-    heard: dict[int, int] = {}
+    heard: dict[int, list[float]] = {}
 
     def check(item: Item) -> _ItemCheck:
         return _check_item(results, run, item, tables)
@@ -122,9 +122,9 @@ def check_run(
     for each in call_for_each(check, items.values(), results.max_requests):
         found.faults += each.faults
         for row in each.rows:
-            heard[row["recording"]] = heard.get(row["recording"], 0) + 1
+            heard.setdefault(row["recording"], []).append(row["promised_s"])
             _check_recording(row, found)
-    _check_recordings(manifest, items, heard, found)
+    _check_recordings(items, heard, found)
     if not found.faults:
         total = add_up(results, manifest, run)
         if not total.adds_up:
@@ -198,14 +198,20 @@ def _check_recording(row: dict[str, Any], found: Checked) -> None:
 
 
 def _check_recordings(
-    manifest: Manifest, items: dict[int, Item], heard: dict[int, int], found: Checked
+    items: dict[int, Item], heard: dict[int, list[float]], found: Checked
 ) -> None:
-    """Check that each recording of an item that is done was heard once."""
+    """Check that each recording of an item that is done was heard once, with the planned length."""
     for item in items.values():
         for planned in item.recordings:
-            number = heard.get(planned.recording, 0)
-            if number != 1:
-                found.faults.append(f"{planned.path}: is {number} times in heard/, must be once")
+            lengths = heard.get(planned.recording, [])
+            if len(lengths) != 1:
+                times = f"{len(lengths)} times"
+                found.faults.append(f"{planned.path}: is {times} in heard/, must be once")
+            elif abs(lengths[0] - planned.seconds) >= 1:
+                found.faults.append(
+                    f"{planned.path}: {lengths[0]:.3f} s are accounted for, the plan has "
+                    f"{planned.seconds:.3f} s"
+                )
 
 
 def _check_sample(

@@ -119,9 +119,12 @@ class RemotePlace(Place):
         def put() -> None:
             self._fs.makedirs(folder, exist_ok=True)
             self._fs.pipe_file(aside, data)
-            if self._fs.exists(path):  # the same bytes, by another worker: SSH renames onto none
-                self._fs.rm_file(aside)
-            else:
+            try:
+                self._fs.mv(aside, path)
+            except Exception:  # some servers rename onto nothing that is there
+                if not self._fs.exists(path):
+                    raise
+                self._fs.rm_file(path)
                 self._fs.mv(aside, path)
 
         self._ask(name, "cannot be written", put, extra_s)
