@@ -369,6 +369,37 @@ def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     ]
 
 
+def test_pieces_that_were_joined_elsewhere_and_removed_are_no_failure(
+    expected, tone_model, archive, tmp_path
+):
+    out = copy_of_plan(expected, tmp_path)
+    place = open_place(str(out))
+    manifest = read_manifest(place)
+    runner = Runner(str(out), hearing(tone_model))
+    pieces = [n for n in range(len(manifest)) if manifest.item(n).kind == "piece"]
+    *first, last = (manifest.item(number) for number in pieces)
+    for item in first:
+        assert runner.run_item(item).outcome == "done"
+    assert find_open_items(place, manifest, runner.run)[:4] == [0, 1, pieces[-1], 5]
+    read, events = runner.results.read, next(expected.glob("events/*/north/2026-06-02/*"))
+
+    def read_when_all_is_done(name: str) -> bytes:
+        """Another worker joins the pieces and removes them at the very moment."""
+        there = out / events.relative_to(expected)
+        there.parent.mkdir(parents=True)
+        shutil.copy(events, there)
+        raise FileNotFoundError(name)
+
+    runner.results.read = read_when_all_is_done
+    assert runner.run_item(last).outcome == "skipped"
+    runner.results.read = read
+    next(out.glob("events/*/*/*/*")).unlink()
+    # All pieces are there and no result: the first piece is open again, and is joined.
+    assert find_open_items(place, manifest, runner.run) == [0, 1, pieces[0], 5]
+    assert runner.run_item(manifest.item(pieces[0])).n_recordings == 1
+    assert result_files(out).items() <= result_files(expected).items()
+
+
 def test_results_that_cannot_be_written_end_a_run(streamclf, archive, tone_model, tmp_path):
     out = plan(streamclf, archive, tmp_path / "out")
     (out / "levels").write_text("a file where a folder must be")

@@ -126,7 +126,7 @@ class LocalPlace(Place):
         listing.files.sort(key=lambda each: each.path)
         return listing
 
-    def open_file(self, path: str, n_bytes: int) -> Path:
+    def open_file(self, path: str, n_bytes: int, first_bytes: int | None = None) -> Path:
         """Return the path of a recording, see `Place.open_file`."""
         return self._folder / path
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from streamclf.archive.manifest import PlannedRecording
 from streamclf.archive.place import Place
+from streamclf.archive.remote_file import RANGE_BYTES
 from streamclf.core.errors import PlaceError, RecordingError
-from streamclf.sources.containers.streamed_file import StreamedFile
+from streamclf.sources.containers.streamed_file import File, StreamedFile
 from streamclf.sources.recording.recording import Recording
 
 _COPIED = b"OggS"
@@ -19,17 +20,28 @@ _FOLDERS = 4
 """Names at the end of a path by which the time of a recording may be told."""
 
 
-@contextmanager
-def open_planned(archive: Place, planned: PlannedRecording) -> Iterator[Recording]:
-    """Open a recording as it was planned, under its path in the archive as its name.
+def fetch_planned(archive: Place, planned: PlannedRecording) -> File:
+    """Find a recording as it was planned; of a remote one, the first megabytes are fetched.
 
     Raises:
-        RecordingError: It cannot be opened, for what its bytes are.
         ChangedError: It is gone, or is another one than planned.
         PlaceError: Its bytes cannot be had.
     """
     archive.check_unchanged(planned.path, planned.bytes, planned.mark)
-    file = archive.open_file(planned.path, planned.bytes)
+    file = archive.open_file(planned.path, planned.bytes, first_bytes=RANGE_BYTES)
+    if isinstance(file, StreamedFile):
+        file.open().read(1)
+    return file
+
+
+@contextmanager
+def open_planned(file: File, planned: PlannedRecording) -> Iterator[Recording]:
+    """Open a recording that was fetched, under its path in the archive as its name.
+
+    Raises:
+        RecordingError: It cannot be opened, for what its bytes are.
+        PlaceError: Its bytes cannot be had.
+    """
     if not isinstance(file, StreamedFile):
         with _open_local(file, planned) as recording:
             yield recording

@@ -151,12 +151,13 @@ class Place(ABC):
         return found
 
     @abstractmethod
-    def open_file(self, path: str, n_bytes: int) -> File:
+    def open_file(self, path: str, n_bytes: int, first_bytes: int | None = None) -> File:
         """Return a recording, to be read now or later.
 
         Args:
             path: Its path below the place.
             n_bytes: Its size.
+            first_bytes: Bytes of the first range of a remote one; None for a header's.
         """
 
     @abstractmethod

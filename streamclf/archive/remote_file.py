@@ -13,7 +13,7 @@ from streamclf.sources.containers.streamed_file import StreamedFile
 T = TypeVar("T")
 
 FIRST_BYTES = 65_536
-"""Bytes of the first range at a new place: enough for most headers."""
+"""Bytes of the first range at a new place, if only a header is read: enough for most."""
 RANGE_BYTES = 4 * 2**20
 """Bytes of the largest range. Ranges of audio that is read on and on double up to it."""
 _KEPT = 3
@@ -28,12 +28,20 @@ class RemoteFile(StreamedFile):
         size: Its size in bytes.
         fetch: Fetches a range from its first byte to the byte after the last. It asks again where
             that makes sense, and may return less than was asked for.
+        first_bytes: Bytes of the first range at a new place.
     """
 
-    def __init__(self, path: PurePosixPath, size: int, fetch: Callable[[int, int], bytes]) -> None:
+    def __init__(
+        self,
+        path: PurePosixPath,
+        size: int,
+        fetch: Callable[[int, int], bytes],
+        first_bytes: int = FIRST_BYTES,
+    ) -> None:
         self.path = path
         self.size = size
         self._fetch = fetch
+        self._first_bytes = first_bytes
         self._ranges: list[tuple[int, bytes]] = []
         self._ahead: tuple[int, Future[bytes]] | None = None
 
@@ -43,7 +51,7 @@ class RemoteFile(StreamedFile):
             if first <= start < first + len(data):
                 return data[start - first : start - first + n_bytes]
         before = next((each for each in self._ranges if each[0] + len(each[1]) == start), None)
-        wanted = FIRST_BYTES if before is None else min(2 * len(before[1]), RANGE_BYTES)
+        wanted = self._first_bytes if before is None else min(2 * len(before[1]), RANGE_BYTES)
         data = self._take_ahead(start) or self._fetch(start, min(start + wanted, self.size))
         self._keep(start, data)
         if before is not None:

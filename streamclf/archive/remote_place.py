@@ -21,7 +21,7 @@ from streamclf.archive.place import (
     check_same,
     without_credentials,
 )
-from streamclf.archive.remote_file import RemoteFile, run_aside
+from streamclf.archive.remote_file import FIRST_BYTES, RemoteFile, run_aside
 from streamclf.core.errors import PlaceError, UsageError
 from streamclf.core.find_audio_files import is_hidden
 from streamclf.core.redaction import HIDDEN, mask_text, one_line
@@ -189,12 +189,13 @@ class RemotePlace(Place):
             raise ChangedError(f"{self}/{path}: is not there any more") from error
         check_same(f"{self}/{path}", (n_bytes, mark), (int(info["size"] or 0), _mark(info)))
 
-    def open_file(self, path: str, n_bytes: int) -> RemoteFile:
+    def open_file(self, path: str, n_bytes: int, first_bytes: int | None = None) -> RemoteFile:
         """Return a recording, see `Place.open_file`."""
         return RemoteFile(
             PurePosixPath(f"/{self._root}/{path}"),
             n_bytes,
             lambda start, end: self._fetch_again(path, start, end),
+            first_bytes or FIRST_BYTES,
         )
 
     def _path(self, name: str) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
@@ -16,11 +20,12 @@ import numpy as np
 from streamclf import __version__
 from streamclf.archive.manifest import FORMAT, Item, Manifest, Plan, PlannedRecording, read_plan
 from streamclf.archive.many import call_for_each
-from streamclf.archive.open_planned import open_planned
+from streamclf.archive.open_planned import fetch_planned, open_planned
 from streamclf.archive.piece import Piece, hear_piece, join
 from streamclf.archive.place import ChangedError, Patience, Place
 from streamclf.archive.places import open_place
 from streamclf.archive.plan import without_name
+from streamclf.archive.remote_file import run_aside
 from streamclf.archive.tables import Table, make_tables, read_account, result_name
 from streamclf.archive.whole import Heard, Keep, hear_whole
 from streamclf.core.errors import PlaceError, RecordingError
@@ -32,6 +37,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.model.vetting.vetting import vet_model
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.make_engine import make_engine
+from streamclf.sources.containers.streamed_file import File
 from streamclf.sources.recording.recording import Recording
 
 T = TypeVar("T")
@@ -186,10 +192,12 @@ class Runner:
         """
         found: list[tuple[PlannedRecording, Heard | str]] = []
         changed: list[ChangedError] = []
-        for planned in item.recordings:
+        for planned, fetched in self._fetch_ahead(item.recordings):
             try:
                 heard: Heard | str = self._hear(
-                    planned, lambda recording: hear_whole(self.engine, recording, self._keep)
+                    planned,
+                    lambda recording: hear_whole(self.engine, recording, self._keep),
+                    fetched,
                 )
             except ChangedError as error:
                 changed.append(error)
@@ -201,6 +209,25 @@ class Runner:
             # Where all is gone, a disk may not be there: what is then put would be wrong for good.
             raise _UnreadError(str(changed[0])) from changed[0]
         return found
+
+    def _fetch_ahead(
+        self, recordings: Sequence[PlannedRecording]
+    ) -> Iterator[tuple[PlannedRecording, Callable[[], File]]]:
+        """Yield each recording with what fetches it; a remote one comes while another is heard."""
+        if not self._archive.is_remote:
+            yield from ((planned, partial(self._fetch, planned)) for planned in recordings)
+            return
+        ahead: deque[Future[File]] = deque()
+        for planned, following in zip_longest(recordings, recordings[1:]):
+            if not ahead:
+                ahead.append(run_aside(partial(self._fetch, planned)))
+            if following is not None:
+                ahead.append(run_aside(partial(self._fetch, following)))
+            yield planned, ahead.popleft().result
+
+    def _fetch(self, planned: PlannedRecording) -> File:
+        checked = planned if self._compares_marks else replace(planned, mark="")
+        return fetch_planned(self._archive, checked)
 
     def make_tables(
         self, item: Item, heard: list[tuple[PlannedRecording, Heard | str]]
@@ -223,8 +250,18 @@ class Runner:
         self._archive.close()
         self.results.close()
 
-    def _hear(self, planned: PlannedRecording, hear: Callable[[Recording], T]) -> T | str:
+    def _hear(
+        self,
+        planned: PlannedRecording,
+        hear: Callable[[Recording], T],
+        fetched: Callable[[], File] | None = None,
+    ) -> T | str:
         """Open a recording and hear it.
+
+        Args:
+            planned: The recording.
+            hear: Hears it.
+            fetched: Returns it when it has come; None to fetch it now.
 
         Returns:
             What was heard, or why it cannot be opened.
@@ -235,8 +272,8 @@ class Runner:
         """
         try:
             self._check_stopped()
-            checked = planned if self._compares_marks else replace(planned, mark="")
-            with open_planned(self._archive, checked) as recording:
+            file = fetched() if fetched is not None else self._fetch(planned)
+            with open_planned(file, planned) as recording:
                 self._recording = recording
                 self._check_stopped()
                 heard = hear(recording)
@@ -274,16 +311,22 @@ class Runner:
             there = self.results.names(folder)
         if not set(names) <= there.keys():
             return ItemReport(item.number, "done", item.seconds, heard_s=item.seconds)
-        pieces = (Piece.from_parquet(self.results.read(name)) for name in names)
+        pieces = (self._read_piece(name) for name in names)
         try:
             heard = self._hear_alone(
                 planned, lambda recording: join(self.engine, pieces, recording, self._keep)
             )
-        except FileNotFoundError:
+        except _GoneError:
             if self.results.exists(self._name("events", item)):  # joined elsewhere, and removed
                 return ItemReport(item.number, "skipped", item.seconds)
             raise _UnreadError(f"{self.results}/{folder}: a piece of it is gone") from None
         return self._put(item, [(planned, heard)])
+
+    def _read_piece(self, name: str) -> Piece:
+        try:
+            return Piece.from_parquet(self.results.read(name))
+        except FileNotFoundError:
+            raise _GoneError(name) from None
 
     def _hear_alone(self, planned: PlannedRecording, hear: Callable[[Recording], T]) -> T | str:
         """Hear the recording of a piece, as `_hear` does.
@@ -328,6 +371,10 @@ class Runner:
 
 class _Stopped(Exception):  # noqa: N818
     """`Runner.stop` was called."""
+
+
+class _GoneError(Exception):
+    """A piece is not there any more: another worker has joined them, and the run is done."""
 
 
 class _UnreadError(Exception):
