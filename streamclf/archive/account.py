@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from streamclf.archive.hearing import run_name
 from streamclf.archive.manifest import Manifest, Plan
 from streamclf.archive.many import call_for_each
 from streamclf.archive.place import Place
-from streamclf.archive.run_item import kind_of, number_in, run_name
+from streamclf.archive.run_item import kind_of, number_in
 from streamclf.archive.tables import Account, read_account
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count

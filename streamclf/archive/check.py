@@ -11,15 +11,14 @@ from typing import Any
 import msgspec
 
 from streamclf.archive.account import add_up, hours
+from streamclf.archive.hearing import Hearing, open_model
 from streamclf.archive.manifest import Item, Manifest
 from streamclf.archive.many import call_for_each
 from streamclf.archive.place import Place
 from streamclf.archive.run_item import (
-    Hearing,
     Runner,
     find_open_items,
     number_in,
-    open_model,
 )
 from streamclf.archive.tables import METADATA_KEY, TABLES, Account, Table, read_account, result_name
 from streamclf.core.card import Thresholds

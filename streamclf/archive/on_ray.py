@@ -360,8 +360,7 @@ class RayRun:
 
     def _fail(self, item: int, reason: str) -> None:
         """Count an item of which nothing was reported."""
-        loaded = self._loaded.pop(item)
-        self._report.unheard.append(f"{_name(loaded)}: {reason}")
+        self._report.unheard.append(f"{_name(self._loaded.pop(item))}: {reason}")
         self._progress.add(self._seconds[item], [kind_of(reason)])
 
     def _supply(self, number: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections import deque
@@ -11,14 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
-from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
-from streamclf import __version__
-from streamclf.archive.manifest import FORMAT, Item, Manifest, Plan, PlannedRecording, read_plan
+from streamclf.archive.hearing import Hearing, describe_run, open_engine, run_name
+from streamclf.archive.manifest import Item, Manifest, PlannedRecording, read_plan
 from streamclf.archive.many import call_for_each
 from streamclf.archive.open_planned import fetch_planned, open_planned
 from streamclf.archive.piece import Piece, hear_piece, join
@@ -28,44 +26,18 @@ from streamclf.archive.plan import without_name
 from streamclf.archive.remote_file import run_aside
 from streamclf.archive.tables import Table, make_tables, read_account, result_name
 from streamclf.archive.whole import Heard, Keep, hear_whole
-from streamclf.core.errors import PlaceError, RecordingError
-from streamclf.core.settings import Settings
-from streamclf.core.thresholds import ThresholdOptions
-from streamclf.model.classifier import Classifier
-from streamclf.model.model_file import Model, find_model
-from streamclf.model.options import ModelOptions
-from streamclf.model.vetting.vetting import vet_model
+from streamclf.core.errors import PlaceError, RecordingError, StoreError
 from streamclf.pipeline.engine import Engine
-from streamclf.pipeline.make_engine import make_engine
 from streamclf.sources.containers.streamed_file import File
 from streamclf.sources.recording.recording import Recording
 
 T = TypeVar("T")
 
+__all__ = ["Hearing", "ItemReport", "Outcome", "Runner", "find_open_items"]
+
 Outcome: TypeAlias = Literal["done", "skipped", "failed", "stopped"]
 """``done``: heard here; ``skipped``: its result was there; ``failed``: no result was put, a later
 run tries it again; ``stopped``: `Runner.stop` came first."""
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """With what an archive is heard: the model, its settings, and what is kept.
-
-    It can be pickled, and is the same on each machine.
-
-    Attributes:
-        model: The model, whose file each worker must find under the same name.
-        settings: Settings of the engine.
-        thresholds: Options of the thresholds.
-        scores: Whether the scores of each window are kept.
-        features: Whether the features of each window are kept.
-    """
-
-    model: ModelOptions
-    settings: Settings
-    thresholds: ThresholdOptions
-    scores: bool = False
-    features: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,6 +161,9 @@ class Runner:
 
         Returns:
             Each recording with what was heard in it, or with the reason why nothing was.
+
+        Raises:
+            PlaceError: Bytes of one cannot be had, or none is there any more.
         """
         found: list[tuple[PlannedRecording, Heard | str]] = []
         changed: list[ChangedError] = []
@@ -327,6 +302,9 @@ class Runner:
             return Piece.from_parquet(self.results.read(name))
         except FileNotFoundError:
             raise _GoneError(name) from None
+        except StoreError as error:
+            self.results.remove(name)
+            raise _UnreadError(f"{self.results}/{name}: {error}") from error
 
     def _hear_alone(self, planned: PlannedRecording, hear: Callable[[Recording], T]) -> T | str:
         """Hear the recording of a piece, as `_hear` does.
@@ -377,107 +355,13 @@ class _GoneError(Exception):
     """A piece is not there any more: another worker has joined them, and the run is done."""
 
 
-class _UnreadError(Exception):
+class _UnreadError(PlaceError):
     """The bytes of a recording cannot be had now, so that nothing can be said of an item."""
 
 
 def kind_of(reason: str) -> str:
     """Return a reason without what is of one recording alone, so that like ones are counted."""
     return re.split(r": |; | \(| at [\d.]+ s", reason, maxsplit=1)[0]
-
-
-def open_engine(hearing: Hearing, say: Callable[[str], None]) -> Engine:
-    """Open the model, and make the engine of a run.
-
-    Raises:
-        ModelError: The model cannot be opened, or has no features that are to be kept.
-        UsageError: The settings do not fit the model.
-    """
-    model = open_model(hearing.model)
-    if model.notice:
-        say(model.notice)
-    classifier = Classifier(model, features=hearing.features)
-    return make_engine(classifier, hearing.settings, hearing.thresholds, say)
-
-
-def open_model(options: ModelOptions) -> Model:
-    """Open a model for recordings.
-
-    Raises:
-        ModelError: It cannot be opened.
-    """
-    return Model(
-        find_model(options.name),
-        provider=options.provider,
-        options=options.card,
-        n_threads=options.n_threads,
-        live=False,
-    )
-
-
-def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, object]:
-    """Describe a run by all that its results follow from, and by the hash of that.
-
-    Args:
-        engine: The engine.
-        hearing: Model and settings as given.
-        plan: The plan.
-    """
-    model: Model = engine.scorer.model  # type: ignore[attr-defined]
-    card, settings = engine.card, engine.settings
-    kept = {"scores": hearing.scores, "features": hearing.features}
-    chosen: dict[str, object] = {
-        "hop_s": engine.hop_s,
-        "average_s": settings.average_s,
-        "average_kind": settings.average_kind,
-        "thresholds": msgspec.to_builtins(engine.thresholds),
-        "channel": settings.channel,
-        "unknown": settings.name_unknown,
-        "labels": None if settings.labels is None else sorted(settings.labels),
-        "max_duration_s": settings.max_duration_s,
-        "begin": settings.begin,
-        "broader": settings.broader,
-        **kept,
-    }
-    digest = _hash_model(model.path)
-    whole = [FORMAT, plan.id, digest, msgspec.to_builtins(card), chosen]
-    run = hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()[:16]
-    names = {label: card.display_name(label) for label in card.labels}
-    return {
-        "format": FORMAT,
-        "run": run,
-        "plan": plan.id,
-        "model": {
-            "name": card.name,
-            "version": card.version,
-            "file": hearing.model.name,
-            "sha256": digest,
-            "sample_rate": card.sample_rate,
-            "labels": card.labels,
-            "display_names": names,
-        },
-        "settings": chosen,
-        "streamclf": __version__,
-    }
-
-
-def _hash_model(path: Path) -> str:
-    """Return a hash of a model's file, and of its weights in files beside it."""
-    data = path.read_bytes()
-    digest = hashlib.sha256(data)
-    if vet_model(path) > len(data):
-        import onnx  # which few models need here
-
-        tensors = onnx.load(str(path), load_external_data=False).graph.initializer
-        entries = [entry for tensor in tensors for entry in tensor.external_data]
-        for name in sorted({entry.value for entry in entries if entry.key == "location"}):
-            digest.update(hashlib.sha256((path.parent / name).read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def run_name(run: str) -> str:
-    """Return the name of the file that describes a run."""
-    return f"runs/{run}.json"
 
 
 def piece_folder(run: str, recording: PlannedRecording) -> str:
