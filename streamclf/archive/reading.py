@@ -10,7 +10,6 @@ store takes it.
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -182,19 +181,18 @@ class Results:
 
     def _fetch(self, table: Table, numbers: Sequence[int]) -> None:
         """Fetch the files of a table into `raw`."""
-        import pyarrow as pa
-
         columns = _NEEDED[table]
         schema = _plain_schema(table, columns)
         self._hand_over(schema.empty_table(), "CREATE TABLE raw AS SELECT * FROM fetched")
 
-        def fetch(number: int) -> pa.Table:
-            return _read(self._place, f"{table}/{self._items[number]}", columns, schema, number)
+        def fetch(number: int) -> tuple[int, pa.Table]:
+            return number, _read(self._place, f"{table}/{self._items[number]}", columns)
 
         with ThreadPoolExecutor(self._place.max_requests) as threads:
             read = threads.map(fetch, numbers)
             while together := list(islice(read, N_TOGETHER)):
-                self._hand_over(pa.concat_tables(together), "INSERT INTO raw SELECT * FROM fetched")
+                rows = _join(together).cast(schema)
+                self._hand_over(rows, "INSERT INTO raw SELECT * FROM fetched")
 
     def _hand_over(self, rows: pa.Table, sql: str) -> None:
         self._connection.register("fetched", rows)
@@ -348,17 +346,14 @@ def _find_items(place: Place, wanted: str) -> tuple[str, list[str]]:
     return fitting[0], [name for name in names if name.startswith(fitting[0])]
 
 
-def _read(
-    place: Place, name: str, columns: Sequence[str], schema: pa.Schema, number: int
-) -> pa.Table:
-    """Read a file of results, with times as numbers."""
+def _read(place: Place, name: str, columns: Sequence[str]) -> pa.Table:
+    """Read columns of a file of results."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        read = pq.ParquetFile(io.BytesIO(place.read(name))).read(columns=list(columns))
-        read = read.select(columns).append_column("file", pa.array([number] * read.num_rows))
-        return read.cast(schema)
+        file = pq.ParquetFile(pa.BufferReader(place.read(name)))
+        return file.read(columns=list(columns), use_threads=False).select(columns)
     except FileNotFoundError as error:
         raise StoreError(
             f"{place}/{name}: is not there, though the item is done: delete its file in events/ "
@@ -370,6 +365,16 @@ def _read(
         raise StoreError(
             f"{place}/{name}: is damaged: delete it with its file in events/, and run again"
         ) from error
+
+
+def _join(read: Sequence[tuple[int, pa.Table]]) -> pa.Table:
+    """Join the rows of several files, with the number of each."""
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = np.repeat([number for number, _ in read], [rows.num_rows for _, rows in read])
+    rows = pa.concat_tables([rows for _, rows in read]).combine_chunks()
+    return rows.append_column("file", pa.array(numbers))
 
 
 def _plain_schema(table: Table, columns: Sequence[str]) -> pa.Schema:
