@@ -32,6 +32,7 @@ class Store:
     fault: Fault = lambda request: ""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     late_s: float = 5.0
+    _refusal: bytes = b""
 
     def forget(self) -> None:
         """Answer all requests from now on, and begin to list them anew."""
@@ -46,12 +47,24 @@ class Store:
         finally:
             self.fault = lambda request: ""
 
+    @contextmanager
+    def refusing(self, body: bytes) -> Iterator[None]:
+        """Refuse all requests for a while, with the body of S3's error."""
+        self._refusal = body
+        try:
+            yield
+        finally:
+            self._refusal = b""
+
     def answer(
         self, app: Any, request: dict[str, Any], start: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer a request, or do what the fault says."""
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
         self.requests.append((method, path, request.get("HTTP_RANGE", "")))
+        if self._refusal:
+            start("403 Forbidden", [("Content-Type", "application/xml")])
+            return [self._refusal]
         kind = self.fault(request)
         if kind == "500":
             start("500 Internal Server Error", [("Content-Length", "0")])

@@ -6,6 +6,8 @@ import re
 import shutil
 import signal
 import subprocess
+import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +143,7 @@ def test_shares_write_the_same_bytes(streamclf, expected, tone_model, tmp_path):
     out = copy_of_plan(expected, tmp_path)
     for share in ("2/3", "3/3", "1/3"):
         done = streamclf("archive", "run", out, "--model", tone_model, "--shard", share)
-        left = "items of 6 left: other shares of the run, or what failed above"
+        left = "of 6 items left, for other shares of the run or for the next one"
         assert (left in done.err) == (share != "1/3")
     assert done.out.startswith(f"{out}: 0:03:37 h = heard")
     assert result_files(out) == result_files(expected)
@@ -172,6 +174,23 @@ def test_a_killed_run_goes_on(expected, tone_model, tmp_path):
     assert "0:03:37 h = heard 0:03:32 h + gaps 0:00:05 h" in done.stdout
     files = {name: data for name, data in result_files(out).items() if not name.endswith(".part")}
     assert files == result_files(expected)
+
+
+def test_results_do_not_depend_on_the_time_zone(
+    streamclf, expected, tone_model, tmp_path, monkeypatch
+):
+    out = copy_of_plan(expected, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Kathmandu" if time.timezone != -20_700 else "UTC")
+        time.tzset()
+        try:
+            assert streamclf(*run_of(out, tone_model)).code == 1
+        finally:
+            patch.undo()
+            time.tzset()
+    assert result_files(out) == result_files(expected)
+    (levels,) = out.glob("levels/*/north/2026-06-01/*.parquet")
+    assert pq.read_table(levels)["local_time"][0].as_py() == datetime(2026, 6, 1, 4)
 
 
 def test_two_runs_at_once_write_the_same(expected, tone_model, tmp_path):
@@ -330,24 +349,24 @@ def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     assert "streamclf: error: south/a.wav: is not there any more\n" in done.err
     assert "streamclf: error: south/b.wav: has changed since the plan: plan anew\n" in done.err
     assert "4 of 6 items could not be read, and are tried again by the next run:\n" in done.err
-    assert "items of 6 left" in done.err
+    assert "4 of 6 items left" in done.err
     states = {row["source"]: row["state"] for row in rows(out, "heard")}
     assert states == {
         "c.mp3": "whole", "south/a.wav": "failed", "south/b.wav": "failed", "south/cut.wav": "part"
     }  # fmt: skip
     told = json.loads(streamclf("archive", "status", out, "--json").out)["runs"][0]
     assert told["failed_s"] == 20.0
-    moved = write_archive(tmp_path / "moved")
-    for path in moved.rglob("*"):
-        os.utime(path, ns=(1, 1))
+    moved = write_archive(tmp_path / "moved")  # with other times, as a copy may have
+    (moved / "north/20260601_040000.wav").write_bytes(b"RIFF")
     place = open_place(str(out))
     manifest = read_manifest(place)
     runner = Runner(str(out), hearing(tone_model), archive=str(moved))
     left = find_open_items(place, manifest, runner.run)
     report = runner.run_item(manifest.item(left[0]))
-    assert (report.outcome, report.reason.endswith("has changed since the plan: plan anew")) == (
-        "failed", True
-    )  # fmt: skip
+    assert (report.outcome, report.heard_s, report.failed_s) == ("done", 25.0, 20.0)
+    assert report.failures == [
+        "north/20260601_040000.wav: has changed since the plan, from 320044 to 4 bytes: plan anew"
+    ]
 
 
 def test_results_that_cannot_be_written_end_a_run(streamclf, archive, tone_model, tmp_path):

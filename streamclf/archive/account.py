@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from streamclf.archive.manifest import Manifest
+from streamclf.archive.manifest import Manifest, Plan
+from streamclf.archive.many import call_for_each
 from streamclf.archive.place import Place
-from streamclf.archive.run_item import number_in, run_name
+from streamclf.archive.run_item import kind_of, number_in, run_name
 from streamclf.archive.tables import Account, read_account
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass
@@ -132,26 +128,24 @@ class RunAccount:
         }
 
 
-def kind_of(reason: str) -> str:
-    """Return a reason without what is of one recording alone, so that like ones are counted."""
-    return re.split(r": |; | \(| at [\d.]+ s", reason, maxsplit=1)[0]
-
-
 def hours(seconds: Fraction | float) -> str:
     """Write a length in hours to the second: ``12:03:07 h``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
 
 
-def list_runs(results: Place) -> list[dict[str, Any]]:
-    """Read the descriptions of all runs, sorted by their hashes.
+def list_runs(results: Place, plan: Plan) -> list[dict[str, Any]]:
+    """Read the descriptions of all runs of a plan, sorted by their hashes.
+
+    Runs of a plan that was replaced are left out: their items are others.
 
     Raises:
         StoreError: One of them cannot be read.
         PlaceError: The results cannot be read.
     """
     names = [name for name in results.names("runs") if name.endswith(".json")]
-    return [read_run(results, number_name(name)) for name in sorted(names)]
+    runs = [read_run(results, number_name(name)) for name in sorted(names)]
+    return [run for run in runs if run["plan"] == plan.id]
 
 
 def number_name(name: str) -> str:
@@ -221,15 +215,4 @@ def read_accounts(results: Place, names: Iterable[str]) -> Iterator[tuple[str, A
         except ValueError as error:
             return name, str(error)
 
-    return read_many(read, names, results.max_requests)
-
-
-def read_many(read: Callable[[T], R], items: Iterable[T], n_threads: int) -> Iterator[R]:
-    """Call a function for each item, several at once; results come in the order of the items.
-
-    Only some of them are held at a time.
-    """
-    rest = iter(items)
-    with ThreadPoolExecutor(n_threads, "streamclf-results") as threads:
-        while some := [item for _, item in zip(range(64 * n_threads), rest, strict=False)]:
-            yield from threads.map(read, some)
+    return call_for_each(read, names, results.max_requests)

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from streamclf.archive.account import add_up, hours, read_many
+from streamclf.archive.account import add_up, hours
 from streamclf.archive.manifest import Item, Manifest
+from streamclf.archive.many import call_for_each
 from streamclf.archive.place import Place
 from streamclf.archive.run_item import (
     Hearing,
@@ -118,7 +119,7 @@ def check_run(
     def check(item: Item) -> _ItemCheck:
         return _check_item(results, run, item, tables)
 
-    for each in read_many(check, items.values(), results.max_requests):
+    for each in call_for_each(check, items.values(), results.max_requests):
         found.faults += each.faults
         for row in each.rows:
             heard[row["recording"]] = heard.get(row["recording"], 0) + 1

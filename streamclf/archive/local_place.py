@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from streamclf.archive.place import ASIDE, ChangedError, FoundFile, Listing, Place, check_same
 from streamclf.core.errors import PlaceError
 from streamclf.sources.recording.find_recordings import find_recordings
+
+_ASIDE_S = 3600.0
+"""Seconds after which a file that was written aside belongs to nobody."""
 
 
 class LocalPlace(Place):
@@ -85,6 +89,13 @@ class LocalPlace(Place):
             (self._folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise self._error(name, "cannot be removed", error) from error
+
+    def remove_asides(self) -> None:
+        """Remove what was written aside by workers that died, see `Place.remove_asides`."""
+        for path in self._folder.rglob(f".*{ASIDE}"):
+            with suppress(OSError):  # another one may remove it, too
+                if time.time() - path.stat().st_mtime > _ASIDE_S:
+                    path.unlink()
 
     def list_recordings(self) -> Listing:
         """List the recordings below the folder, see `Place.list_recordings`."""

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
+import numpy.typing as npt
 
 from streamclf.archive.place import Place
 from streamclf.core.errors import StoreError
@@ -174,6 +175,18 @@ class Manifest:
         for batch in self._recordings.to_batches(max_chunksize=4096):
             for row in batch.to_pylist():
                 yield PlannedRecording(**row)
+
+    def numbers(self, name: str) -> npt.NDArray[Any]:
+        """Return a column of numbers of the items: ``piece``, ``n_pieces``, ``seconds``, ..."""
+        column: npt.NDArray[Any] = self._items[name].to_numpy()
+        return column
+
+    def first_recordings(self) -> npt.NDArray[Any]:
+        """Return the number of the first recording of each item."""
+        import pyarrow.compute as pc
+
+        first: npt.NDArray[Any] = pc.list_element(self._items["recordings"], 0).to_numpy()
+        return first
 
     def column(self, name: str) -> list[Any]:
         """Return a column of the items: ``seconds``, ``piece``, ``recordings``, ..."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from streamclf.archive.account import kind_of
 from streamclf.archive.backlog import MOST_DEATHS, MOST_LOSSES, Backlog
 from streamclf.archive.manifest import Item, Manifest
 from streamclf.archive.progress import Progress
@@ -226,6 +227,7 @@ class RayRun:
         self._backlog = Backlog(work.items, work.seconds)
         self._seconds = dict(zip(work.items, work.seconds, strict=True))
         self._hands: dict[int, _Hand] = {}
+        self._loaded: dict[int, Item] = {}
         self._n_hired = self._n_left_empty = 0
         self._looked = self._waited = time.monotonic()
         self._came: SimpleQueue[tuple[int, int | None, Any]] = SimpleQueue()
@@ -331,7 +333,8 @@ class RayRun:
             self._backlog.finish(number, item)
             self._note(number, item, answer)
         if hand.n_failed >= MOST_IN_A_ROW:
-            self._dismiss(number, f"{hand.n_failed} items in a row failed: {_reason_in(answer)}")
+            last = self._report.unheard[-1]
+            self._dismiss(number, f"{hand.n_failed} items in a row failed; the last: {last}")
         else:
             self._supply(number)
 
@@ -343,18 +346,25 @@ class RayRun:
         hand.full |= ended.resident_bytes > hand.begun.resident_bytes + MOST_GROWTH_BYTES
         if report is not None and report.outcome == "stopped":
             return
-        if report is None or report.outcome == "failed":
+        if report is None:
             hand.n_failed += 1
-            self._fail(item, _reason_in(ended))
+            self._fail(item, ended.reason)
             return
-        hand.n_failed = hand.n_faults = 0
         self._report.add(report)
-        self._progress.add(self._seconds[item], map(_reason_of, report.failures))
+        self._report.n_recordings += len(self._loaded.pop(item).recordings)
+        if report.outcome == "failed":
+            hand.n_failed += 1
+            self._progress.add(self._seconds[item], [_kind(report.reason)])
+        else:
+            hand.n_failed = hand.n_faults = 0
+            self._progress.add(self._seconds[item], map(_kind, report.failures))
 
     def _fail(self, item: int, reason: str) -> None:
-        """Count an item that has no result."""
-        self._report.unheard.append(f"{_name(self._work.load(item))}: {reason}")
-        self._progress.add(self._seconds[item], [reason])
+        """Count an item of which nothing was reported."""
+        loaded = self._loaded.pop(item)
+        self._report.n_recordings += len(loaded.recordings)
+        self._report.unheard.append(f"{_name(loaded)}: {reason}")
+        self._progress.add(self._seconds[item], [kind_of(reason)])
 
     def _supply(self, number: int) -> None:
         """Give a worker as many items as it takes; replace it if it takes too much memory."""
@@ -366,7 +376,8 @@ class RayRun:
                 self._replace(number, hand.n_faults)
             return
         while (item := self._backlog.take(number)) is not None:
-            self._follow(number, item, hand.actor.run.remote(self._work.load(item)))
+            self._loaded[item] = self._work.load(item)
+            self._follow(number, item, hand.actor.run.remote(self._loaded[item]))
 
     def _lose(self, number: int, why: str) -> None:
         """Take back what a lost worker held, and make another in its place."""
@@ -411,14 +422,9 @@ class RayRun:
             self._hire(n_faults)
 
 
-def _reason_of(failure: str) -> str:
-    """Why something failed, without the name of the recording."""
-    return failure.partition(": ")[2] or failure
-
-
-def _reason_in(ended: Any) -> str:
-    """Why an item failed, without the name of a recording."""
-    return ended.reason or _reason_of(ended.report.reason)
+def _kind(failure: str) -> str:
+    """The kind of a failure, without the name of the recording: like ones are counted together."""
+    return kind_of(failure.partition(": ")[2] or failure)
 
 
 def _name(item: Item) -> str:

@@ -41,7 +41,7 @@ class FoundFile:
 
     Attributes:
         path: Path below the place, with ``/``.
-        bytes: Its size.
+        bytes: Its size; -1 where the listing does not tell it.
         mark: What changes when the file does: its ETag or its time of change; empty for none.
     """
 
@@ -125,6 +125,13 @@ class Place(ABC):
             PlaceError: It cannot be removed.
         """
 
+    def remove_asides(self) -> None:
+        """Remove what was written aside and never came to its place, after some time.
+
+        Raises:
+            PlaceError: It cannot be removed.
+        """
+
     @abstractmethod
     def list_recordings(self) -> Listing:
         """List the recordings below the place, as ``streamclf file FOLDER`` would find them.
@@ -134,6 +141,14 @@ class Place(ABC):
         Raises:
             PlaceError: The place itself cannot be listed.
         """
+
+    def complete(self, found: FoundFile) -> FoundFile:
+        """Return a listed recording with its size, which some listings do not tell.
+
+        Raises:
+            PlaceError: It cannot be found out.
+        """
+        return found
 
     @abstractmethod
     def open_file(self, path: str, n_bytes: int) -> File:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from streamclf import __version__
 from streamclf.archive.cuts import Cut, can_cut, plan_cuts
 from streamclf.archive.manifest import Item, Manifest, Plan, PlannedRecording, make_manifest
+from streamclf.archive.many import call_for_each
 from streamclf.archive.place import FoundFile, Place
 from streamclf.core.clip_tags import HEAD_BYTES, can_be_clip, is_clip_head
 from streamclf.core.errors import PlaceError, RecordingError, UsageError
@@ -21,8 +20,6 @@ from streamclf.sources.recording.recording import Recording
 
 SHORTEST_ITEM_MINUTES = 1.0
 LONGEST_ITEM_MINUTES = 7 * 24 * 60.0
-_AT_A_TIME = 1024
-"""Headers between two calls of ``on_headers``."""
 
 
 @dataclass
@@ -52,7 +49,7 @@ def make_plan(
     Args:
         archive: The archive.
         item_minutes: Length of an item at most, but for a recording that cannot be cut.
-        on_headers: Called now and then with the number of headers opened, and of all.
+        on_headers: Called with the number of headers opened, and of all, at each.
 
     Raises:
         UsageError: The length of items is out of range.
@@ -61,14 +58,14 @@ def make_plan(
     check_item_minutes(item_minutes)
     listing = archive.list_recordings()
     headers: list[_Header] = []
-    n_read = 0
     on_headers(0, len(listing.files))
-    with ThreadPoolExecutor(archive.max_requests, "streamclf-headers") as threads:
-        for some in _chunks(listing.files):
-            read = threads.map(lambda each: _read_header(archive, each), some)
-            headers += [header for header in read if header is not None]
-            n_read += len(some)
-            on_headers(n_read, len(listing.files))
+    read = call_for_each(
+        lambda each: _read_header(archive, each), listing.files, archive.max_requests
+    )
+    for n_read, header in enumerate(read, 1):
+        if header is not None:
+            headers.append(header)
+        on_headers(n_read, len(listing.files))
     if n_clips := len(listing.files) - len(headers):
         clips = format_count(n_clips, "clip")
         listing.notes.append(f"{archive}: {clips} that streamclf cut from recordings left out")
@@ -120,6 +117,11 @@ class _Header:
 
 def _read_header(archive: Place, found: FoundFile) -> _Header | None:
     """Open a recording; None for a clip that streamclf wrote, of a remote place."""
+    try:
+        found = archive.complete(found)
+    except PlaceError as error:
+        why = without_name(str(error), found.path)
+        return _Header(PlannedRecording(0, found.path, 0, site=_site(found.path), why=why), "")
     planned = PlannedRecording(0, found.path, found.bytes, found.mark, site=_site(found.path))
     try:
         file = archive.open_file(found.path, found.bytes)
@@ -169,12 +171,6 @@ def _when(started: datetime | None) -> dict[str, Any]:
 def _site(path: str) -> str:
     first, _, rest = path.partition("/")
     return first if rest else ""
-
-
-def _chunks(files: Iterable[FoundFile]) -> Iterator[list[FoundFile]]:
-    rest = iter(files)
-    while some := list(islice(rest, _AT_A_TIME)):
-        yield some
 
 
 def _cut(

@@ -30,9 +30,7 @@ from streamclf.sources.recording.find_recordings import SUFFIXES
 
 T = TypeVar("T")
 
-_OBJECT_STORES = frozenset(
-    "s3 s3a gs gcs abfs abfss az adl oss oci r2 cos obs tos memory webhdfs hdfs".split()
-)
+_OBJECT_STORES = frozenset("s3 s3a gs gcs abfs abfss az adl oss oci r2 cos obs tos memory".split())
 """Protocols by which a file is there whole or not at all once it was put."""
 _READ_ONLY = frozenset(["http", "https", "github", "zip", "tar", "data"])
 _CACHING = frozenset("s3 s3a gs gcs abfs abfss az".split())
@@ -168,6 +166,18 @@ class RemotePlace(Place):
             raise PlaceError(f"{self}: holds no recordings, but {format_count(len(found), 'file')}")
         return listing
 
+    def complete(self, found: FoundFile) -> FoundFile:
+        """Return a listed recording with its size, see `Place.complete`."""
+        if found.bytes >= 0:
+            return found
+        try:
+            info = self._info(found.path)
+        except FileNotFoundError as error:
+            raise PlaceError(f"{self}/{found.path}: is not there any more") from error
+        if info["size"] is None:
+            raise PlaceError(f"{self}/{found.path}: the server does not tell its size")
+        return FoundFile(found.path, int(info["size"]), _mark(info))
+
     def check_unchanged(self, path: str, n_bytes: int, mark: str) -> None:
         """Check that a recording is there as it was listed, see `Place.check_unchanged`."""
         try:
@@ -213,7 +223,8 @@ class RemotePlace(Place):
             info = found[path]
             full = path if path.startswith(prefix) else f"/{path.lstrip('/')}"
             if full.startswith(prefix) and info.get("type") != "directory":
-                yield full[len(prefix) :], int(info.get("size") or 0), _mark(info)
+                size = info.get("size")
+                yield full[len(prefix) :], -1 if size is None else int(size), _mark(info)
 
     def _fetch_again(self, path: str, start: int, end: int) -> bytes:
         """Fetch a range of a recording, or its beginning where all of it comes too slowly.

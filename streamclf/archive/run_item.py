@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
 
 from streamclf import __version__
 from streamclf.archive.manifest import FORMAT, Item, Manifest, Plan, PlannedRecording, read_plan
+from streamclf.archive.many import call_for_each
 from streamclf.archive.open_planned import open_planned
 from streamclf.archive.piece import Piece, hear_piece, join
 from streamclf.archive.place import ChangedError, Patience, Place
@@ -25,6 +29,7 @@ from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.model.options import ModelOptions
+from streamclf.model.vetting.vetting import vet_model
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.make_engine import make_engine
 from streamclf.sources.recording.recording import Recording
@@ -70,8 +75,11 @@ class ItemReport:
         failed_s: Planned seconds of recordings that failed.
         elapsed_s: Seconds that it took here.
         n_events: Events found.
+        n_recordings: Recordings whose results were put; a long one counts with its last piece.
         failures: One line for each recording that failed, with its path.
         reason: Why no result was put; empty where one was.
+        is_gone: Whether no result was put because none of its recordings is there as planned, and
+            not because they could not be read.
     """
 
     item: int
@@ -82,8 +90,16 @@ class ItemReport:
     failed_s: float = 0.0
     elapsed_s: float = 0.0
     n_events: int = 0
+    n_recordings: int = 0
     failures: list[str] = field(default_factory=list)
     reason: str = ""
+    is_gone: bool = False
+
+    @property
+    def kinds(self) -> list[str]:
+        """Why recordings of it, or all of it, could not be heard, so that like ones are alike."""
+        failures = [self.reason] if self.outcome == "failed" else self.failures
+        return [kind_of(failure.partition(": ")[2] or failure) for failure in failures]
 
 
 class Runner:
@@ -125,6 +141,8 @@ class Runner:
         self.results = open_place(results, patience)
         self.plan = read_plan(self.results)
         self._archive = open_place(archive or self.plan.root, patience)
+        # A copy has other times and ETags than what was planned: there only the size must be same.
+        self._compares_marks = archive is None
         self.engine = engine or open_engine(hearing, say)
         self._keep = Keep(averages=hearing.scores, features=hearing.features)
         description = describe_run(self.engine, hearing, self.plan)
@@ -154,7 +172,10 @@ class Runner:
         except _Stopped:
             report = ItemReport(item.number, "stopped", item.seconds)
         except _UnreadError as error:
-            report = ItemReport(item.number, "failed", item.seconds, reason=str(error))
+            is_gone = isinstance(error.__cause__, ChangedError)
+            report = ItemReport(
+                item.number, "failed", item.seconds, reason=str(error), is_gone=is_gone
+            )
         return replace(report, elapsed_s=time.perf_counter() - began)
 
     def hear(self, item: Item) -> list[tuple[PlannedRecording, Heard | str]]:
@@ -178,7 +199,7 @@ class Runner:
             found.append((planned, heard))
         if changed and len(changed) == len(found):
             # Where all is gone, a disk may not be there: what is then put would be wrong for good.
-            raise _UnreadError(str(changed[0]))
+            raise _UnreadError(str(changed[0])) from changed[0]
         return found
 
     def make_tables(
@@ -214,7 +235,8 @@ class Runner:
         """
         try:
             self._check_stopped()
-            with open_planned(self._archive, planned) as recording:
+            checked = planned if self._compares_marks else replace(planned, mark="")
+            with open_planned(self._archive, checked) as recording:
                 self._recording = recording
                 self._check_stopped()
                 heard = hear(recording)
@@ -253,9 +275,14 @@ class Runner:
         if not set(names) <= there.keys():
             return ItemReport(item.number, "done", item.seconds, heard_s=item.seconds)
         pieces = (Piece.from_parquet(self.results.read(name)) for name in names)
-        heard = self._hear_alone(
-            planned, lambda recording: join(self.engine, pieces, recording, self._keep)
-        )
+        try:
+            heard = self._hear_alone(
+                planned, lambda recording: join(self.engine, pieces, recording, self._keep)
+            )
+        except FileNotFoundError:
+            if self.results.exists(self._name("events", item)):  # joined elsewhere, and removed
+                return ItemReport(item.number, "skipped", item.seconds)
+            raise _UnreadError(f"{self.results}/{folder}: a piece of it is gone") from None
         return self._put(item, [(planned, heard)])
 
     def _hear_alone(self, planned: PlannedRecording, hear: Callable[[Recording], T]) -> T | str:
@@ -287,6 +314,7 @@ class Runner:
             account.seconds(account.missing),
             account.seconds(account.failed),
             n_events=account.rows["events"],
+            n_recordings=account.recordings,
             failures=[f"{path}: {reason}" for path, reason in account.failures.items()],
         )
 
@@ -304,6 +332,11 @@ class _Stopped(Exception):  # noqa: N818
 
 class _UnreadError(Exception):
     """The bytes of a recording cannot be had now, so that nothing can be said of an item."""
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without what is of one recording alone, so that like ones are counted."""
+    return re.split(r": |; | \(| at [\d.]+ s", reason, maxsplit=1)[0]
 
 
 def open_engine(hearing: Hearing, say: Callable[[str], None]) -> Engine:
@@ -359,13 +392,14 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
         "broader": settings.broader,
         **kept,
     }
-    digest = hashlib.sha256(model.path.read_bytes()).hexdigest()
+    digest = _hash_model(model.path)
     whole = [FORMAT, plan.id, digest, msgspec.to_builtins(card), chosen]
     run = hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()[:16]
     names = {label: card.display_name(label) for label in card.labels}
     return {
         "format": FORMAT,
         "run": run,
+        "plan": plan.id,
         "model": {
             "name": card.name,
             "version": card.version,
@@ -378,6 +412,20 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
         "settings": chosen,
         "streamclf": __version__,
     }
+
+
+def _hash_model(path: Path) -> str:
+    """Return a hash of a model's file, and of its weights in files beside it."""
+    data = path.read_bytes()
+    digest = hashlib.sha256(data)
+    if vet_model(path) > len(data):
+        import onnx  # which few models need here
+
+        tensors = onnx.load(str(path), load_external_data=False).graph.initializer
+        entries = [entry for tensor in tensors for entry in tensor.external_data]
+        for name in sorted({entry.value for entry in entries if entry.key == "location"}):
+            digest.update(hashlib.sha256((path.parent / name).read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def run_name(run: str) -> str:
@@ -403,20 +451,32 @@ def find_open_items(results: Place, manifest: Manifest, run: str) -> list[int]:
     Raises:
         PlaceError: The results cannot be listed.
     """
-    done = {number_in(name) for name in results.names(f"events/{run}")}
+    done = [number_in(name) for name in results.names(f"events/{run}")]
     heard: dict[int, set[int]] = {}
     for name in results.names(f"pieces/{run}"):
         recording, piece = name.rsplit("/", 2)[1:]
         heard.setdefault(int(recording), set()).add(number_in(piece))
+    pieces, n_pieces = manifest.numbers("piece"), manifest.numbers("n_pieces")
+    recordings = manifest.first_recordings()
+    is_open = ~np.isin(np.arange(len(manifest)) - pieces, done)
     numbers: list[int] = []
-    columns = [manifest.column(name) for name in ("piece", "n_pieces", "recordings")]
-    for number, (piece, n_pieces, recordings) in enumerate(zip(*columns, strict=True)):
-        if number - piece in done:
-            continue
-        there = heard.get(recordings[0], set()) if n_pieces else set()
-        if piece not in there or (piece == 0 and len(there) == n_pieces):
+    for number in np.flatnonzero(is_open).tolist():
+        there = heard.get(int(recordings[number]), set()) if n_pieces[number] else set()
+        index = int(pieces[number])
+        if index not in there or (index == 0 and len(there) == n_pieces[number]):
             numbers.append(number)
     return numbers
+
+
+def remove_leftovers(results: Place, run: str) -> None:
+    """Remove the pieces of a run that is done, and what workers that died left half-written.
+
+    Raises:
+        PlaceError: Something cannot be removed.
+    """
+    for _ in call_for_each(results.remove, results.names(f"pieces/{run}"), results.max_requests):
+        pass
+    results.remove_asides()
 
 
 def number_in(name: str) -> int:

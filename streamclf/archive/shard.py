@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from streamclf.archive.account import kind_of
 from streamclf.archive.manifest import Manifest
 from streamclf.archive.place import Place
 from streamclf.archive.progress import Progress
@@ -53,7 +53,7 @@ class ShardReport:
 
     Attributes:
         n_items: Number of its items that were heard here.
-        n_recordings: Number of recordings in them; a long one counts with each piece.
+        n_recordings: Number of recordings in them; a long one counts with its last piece.
         n_skipped: Number of its items whose results were there.
         failures: One line for each recording that failed here.
         unheard: One line for each item that has no result, for the archive could not be read.
@@ -69,6 +69,7 @@ class ShardReport:
         """Count an item."""
         self.n_items += report.outcome == "done"
         self.n_skipped += report.outcome == "skipped"
+        self.n_recordings += report.n_recordings
         self.failures += report.failures
         if report.outcome == "failed":
             self.unheard.append(report.reason)
@@ -123,35 +124,27 @@ def _run(
     for number in numbers:
         if interrupted():
             return
-        item = manifest.item(number)
-        report = runner.run_item(item)
+        report = runner.run_item(manifest.item(number))
         if report.outcome == "stopped":
             return
         total.add(report)
-        total.n_recordings += len(item.recordings) if report.outcome == "done" else 0
-        failures = [report.reason] if report.outcome == "failed" else report.failures
-        reasons = [failure.partition(": ")[2] or failure for failure in failures]
-        progress.add(report.planned_s, map(kind_of, reasons))
-        in_a_row = in_a_row + 1 if report.outcome == "failed" else 0
+        progress.add(report.planned_s, report.kinds)
+        if not report.is_gone:
+            in_a_row = in_a_row + 1 if report.outcome == "failed" else 0
         if in_a_row == _MOST_IN_A_ROW:
             raise PlaceError(
-                f"{in_a_row} items in a row could not be read; the last: {failures[0]}"
+                f"{in_a_row} items in a row could not be read; the last: {report.reason}"
             )
 
 
 def find_unjoined(results: Place, manifest: Manifest, run: str) -> list[int]:
     """List the first pieces of recordings all of whose pieces are there, but no result."""
-    if not any(manifest.column("n_pieces")):
+    if not manifest.numbers("n_pieces").any():
         return []
-    there = results.names(f"pieces/{run}")
-    n_there: dict[int, int] = {}
-    for name in there:
-        recording = int(name.rsplit("/", 2)[1])
-        n_there[recording] = n_there.get(recording, 0) + 1
-    recordings = manifest.column("recordings")
-    n_pieces = manifest.column("n_pieces")
+    there = Counter(int(name.rsplit("/", 2)[1]) for name in results.names(f"pieces/{run}"))
+    recordings, n_pieces = manifest.first_recordings(), manifest.numbers("n_pieces")
     return [
         number
         for number in find_open_items(results, manifest, run)
-        if n_pieces[number] and n_there.get(recordings[number][0]) == n_pieces[number]
+        if n_pieces[number] and there[int(recordings[number])] == n_pieces[number]
     ]

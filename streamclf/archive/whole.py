@@ -10,7 +10,8 @@ from array import array
 from collections import deque
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC
 
 import numpy as np
 import numpy.typing as npt
@@ -209,6 +210,17 @@ def hear_whole(engine: Engine, recording: Recording, keep: Keep | None = None) -
     return hearing.heard(recording.duration_s, statistics, fault)
 
 
+def _by_its_own_clock(stream: StreamStarted) -> StreamStarted:
+    """Return a stream whose minutes are the same in each worker's time zone.
+
+    A start time without an offset is counted as if it were UTC, and not as this machine's.
+    """
+    started = stream.started
+    if started is None or started.tzinfo is not None:
+        return stream
+    return replace(stream, started=started.replace(tzinfo=UTC))
+
+
 class Hearing:
     """What is heard of a recording, as it comes.
 
@@ -239,7 +251,7 @@ class Hearing:
         """Take the description of the stream, before any audio."""
         self.has_begun = True
         self._stream = stream
-        self._counter = MinuteCounter(stream)
+        self._counter = MinuteCounter(_by_its_own_clock(stream))
 
     def measure(self, pieces: Iterable[LevelPiece]) -> None:
         """Take levels of the recording's own audio, before that audio is heard or soon after."""

@@ -15,7 +15,7 @@ from streamclf.archive.place import Place
 from streamclf.archive.places import check_apart, open_place
 from streamclf.archive.plan import Planned, check_item_minutes, make_plan
 from streamclf.archive.progress import describe_failures
-from streamclf.archive.run_item import Hearing, Runner, find_open_items
+from streamclf.archive.run_item import Hearing, Runner, find_open_items, remove_leftovers
 from streamclf.archive.shard import Shard, ShardReport, run_shard
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StoreError, UsageError
@@ -131,9 +131,10 @@ def end_run(
         return INTERRUPTED
     left = find_open_items(results, manifest, run)
     if left:
-        said = format_count(len(left), "item")
-        say(f"{said} of {len(manifest)} left: other shares of the run, or what failed above")
+        items = format_count(len(manifest), "item")
+        say(f"{len(left)} of {items} left, for other shares of the run or for the next one")
     else:
+        remove_leftovers(results, run)
         total = add_up(results, manifest, run)
         print(f"{results}: {total.describe()}")
     return FAILED if report.failures or report.unheard else OK
@@ -148,7 +149,7 @@ def status(results: str, *, json: bool) -> int:
     """
     place = open_place(results)
     manifest = read_manifest(place)
-    accounts = [add_up(place, manifest, each["run"]) for each in list_runs(place)]
+    accounts = [add_up(place, manifest, each["run"]) for each in list_runs(place, manifest.plan)]
     if json:
         made = msgspec.to_builtins(manifest.plan)
         print(
@@ -183,7 +184,7 @@ def check(
     """
     place = open_place(results)
     manifest = read_manifest(place)
-    runs = [each for each in list_runs(place) if each["run"].startswith(run or "")]
+    runs = [each for each in list_runs(place, manifest.plan) if each["run"].startswith(run or "")]
     if not runs:
         raise StoreError(
             f"{place}: holds no run{f' {run}' if run else ''}: streamclf archive run {place}"

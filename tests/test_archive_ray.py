@@ -1,0 +1,181 @@
+"""Archives on Ray: a cluster that loses nodes, items that end their workers, and a Ctrl-C."""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import prepared
+import pytest
+import soundfile
+import toys
+from archives import tones
+from live_runs import PATIENCE_S
+from poisoned import OpenPoisoned
+
+from streamclf.archive.local_place import LocalPlace
+from streamclf.archive.manifest import read_manifest
+from streamclf.archive.on_ray import run_on_ray
+from streamclf.archive.run_item import Hearing, Runner
+from streamclf.archive.workers import WorkerOptions
+from streamclf.cli import main
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions
+from streamclf.model.options import ModelOptions
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray's clusters need processes")
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Results of no run yet: the plan of long recordings in pieces, and of short ones."""
+    folder = tmp_path / "archive"
+    for site, seconds in [
+        ("north", 330),
+        ("north", 70),
+        ("south", 130),
+        ("south", 12),
+        ("west", 8),
+    ]:
+        path = folder / site / f"{seconds}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tones(seconds, toys.RATE, seconds), toys.RATE, "PCM_16")
+    planned = tmp_path / "planned"
+    arguments = ["archive", "plan", folder, "--out", planned, "--item-minutes", "1"]
+    assert main.run([str(each) for each in arguments]) == 0
+    return planned
+
+
+def copy(planned: Path, name: str) -> Path:
+    return Path(shutil.copytree(planned, planned.with_name(name)))
+
+
+def files_in(results: Path) -> dict[str, bytes]:
+    """All files in a folder of results, those put aside included."""
+    return {
+        path.relative_to(results).as_posix(): path.read_bytes()
+        for path in results.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def quiet_ray(monkeypatch):
+    """Let Ray's files lie in a folder of the test, and its parts find each other."""
+    # Names of sockets lie below it, and may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        for name, value in {
+            "RAY_TMPDIR": folder,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": f"{folder}/token",
+            "RAY_health_check_initial_delay_ms": "500",
+            "RAY_health_check_period_ms": "500",
+            "RAY_health_check_failure_threshold": "2",
+            "RAY_enable_worker_prestart": "0",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        }.items():
+            monkeypatch.setenv(name, value)
+        (Path(folder) / "token").write_text("of-these-tests-alone-0123456789abcdef")
+        yield
+
+
+class Nodes:
+    """A cluster of a node that stays and of nodes that do not."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self._memory = {"object_store_memory": 80_000_000}
+        self._cluster = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 1, "include_dashboard": False, "include_log_monitor": False,
+                "no_monitor": True, **self._memory,
+            },
+        )  # fmt: skip
+        self.address = self._cluster.address
+
+    def add(self):
+        return self._cluster.add_node(num_cpus=1, **self._memory)
+
+    def kill(self, node) -> None:
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+
+def test_lost_nodes_and_deadly_items_change_no_result(
+    archive, tone_model, quiet_ray, tmp_path, capsys
+):
+    alone, results = copy(archive, "alone"), copy(archive, "results")
+    model = ["--model", str(tone_model)]
+    assert main.run(["archive", "run", str(alone), "--shard", "1/1", *model]) == 0
+    expected = files_in(alone)
+    hearing = Hearing(ModelOptions(str(tone_model)), Settings(), ThresholdOptions())
+    manifest = read_manifest(LocalPlace(results))
+    n_items = len(manifest)
+    whole = [n for n in range(n_items) if manifest.item(n).kind == "whole"]
+    deadly, wrong = whole[0], whole[1]
+    poisoned = OpenPoisoned(
+        str(results), hearing, None, frozenset([deadly]), frozenset([wrong]), pause_s=0.3
+    )
+    nodes = Nodes()
+    try:
+        options = WorkerOptions(ray=nodes.address)
+        lost = [nodes.add(), nodes.add()]
+        ended = threading.Event()
+
+        def kill_at_random() -> None:
+            chance = random.Random(0)
+            n_done = 0
+            for node in lost:
+                n_done += chance.randint(1, 3)
+                while len(list(results.glob("*s/**/*.parquet"))) < n_done and not ended.is_set():
+                    time.sleep(0.05)
+                time.sleep(chance.uniform(0, 0.5))
+                nodes.kill(node)
+
+        killer = threading.Thread(target=kill_at_random)
+        killer.start()
+        runner = Runner(str(results), hearing)
+        report = run_on_ray(runner, manifest, poisoned, options, lambda: False)
+        ended.set()
+        killer.join()
+        print(report.describe_workers())
+        first, second = sorted(report.unheard)
+        assert "3 workers ended while they heard it" in first + second
+        assert "ValueError: nothing\\nfits, https://user:***@host/" in first + second
+        assert report.n_lost >= 3
+        there = files_in(results)
+        there = {name: data for name, data in there.items() if not name.startswith("pieces/")}
+        assert all(expected[name] == data for name, data in there.items())
+        left = {name for name in expected.keys() - there.keys() if name.startswith("events/")}
+        assert len(left) == 2
+    finally:
+        nodes.close()
+    # What is left is heard without Ray, under the same names.
+    assert main.run(["archive", "run", str(results), "--shard", "1/1", *model]) == 0
+    assert files_in(results) == expected
+
+
+def test_a_run_on_this_machine_ends_at_an_interrupt_and_goes_on(archive, tone_model, quiet_ray):
+    arguments = ["archive", "run", archive, "--model", tone_model, "--workers", "1"]
+    process = prepared.begin(*arguments, "--hop", "0.002", stderr=-1, stdout=-1, text=True)
+    until = time.monotonic() + PATIENCE_S
+    while not list(archive.glob("pieces/**/*.parquet")) and time.monotonic() < until:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == (
+        "streamclf: interrupted: what is done stays; the same command goes on"
+    )
+    assert not [name for name in files_in(archive) if "/." in name]
