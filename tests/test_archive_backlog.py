@@ -74,6 +74,7 @@ def test_no_item_is_lost_or_given_twice_at_once(n_items, events):
             lost = backlog.leave(worker, with_its_node=event == "n")
             if lost is not None:
                 failed.add(lost)
+        assert backlog.done == (len(heard | failed) == n_items)
     backlog.join(99)
     rest = set(drain(backlog, 99))
     assert rest | heard | failed | set(given_to) == set(range(n_items))

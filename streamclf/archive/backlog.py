@@ -38,6 +38,7 @@ class Backlog:
         self._next = 0
         self._returned: deque[int] = deque()
         self._held: dict[int, deque[int]] = {}
+        self._n_held = 0
         self._deaths: Counter[int] = Counter()
         self._losses: Counter[int] = Counter()
 
@@ -54,7 +55,7 @@ class Backlog:
     @property
     def done(self) -> bool:
         """Whether no item waits, and none is held."""
-        return not self.n_waiting and not any(self._held.values())
+        return not self.n_waiting and not self._n_held
 
     def join(self, worker: int) -> None:
         """Let a worker ask for items."""
@@ -79,6 +80,7 @@ class Backlog:
         item = self._pop()
         if item is not None:
             held.append(item)
+            self._n_held += 1
         return item
 
     def _pop(self) -> int | None:
@@ -92,6 +94,7 @@ class Backlog:
     def finish(self, worker: int, item: int) -> None:
         """Take note that a worker has done with an item, heard or failed."""
         self._held[worker].remove(item)
+        self._n_held -= 1
 
     def leave(self, worker: int, *, with_its_node: bool = False) -> int | None:
         """Take the items of a lost worker back.
@@ -106,6 +109,7 @@ class Backlog:
             The item that has ended one worker too many, and waits no more; None for none.
         """
         held = self._held.pop(worker)
+        self._n_held -= len(held)
         if held:
             blamed, count, most = held[0], self._deaths, MOST_DEATHS
             if with_its_node:

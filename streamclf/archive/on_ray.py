@@ -351,7 +351,9 @@ class RayRun:
             self._fail(item, ended.reason)
             return
         self._report.add(report)
-        self._report.n_recordings += len(self._loaded.pop(item).recordings)
+        loaded = self._loaded.pop(item)
+        if report.outcome == "done":
+            self._report.n_recordings += len(loaded.recordings)
         if report.outcome == "failed":
             hand.n_failed += 1
             self._progress.add(self._seconds[item], [_kind(report.reason)])
@@ -361,9 +363,7 @@ class RayRun:
 
     def _fail(self, item: int, reason: str) -> None:
         """Count an item of which nothing was reported."""
-        loaded = self._loaded.pop(item)
-        self._report.n_recordings += len(loaded.recordings)
-        self._report.unheard.append(f"{_name(loaded)}: {reason}")
+        self._report.unheard.append(f"{_name(self._loaded.pop(item))}: {reason}")
         self._progress.add(self._seconds[item], [kind_of(reason)])
 
     def _supply(self, number: int) -> None:
