@@ -16,13 +16,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from streamclf.archive.account import kind_of
 from streamclf.archive.backlog import MOST_DEATHS, MOST_LOSSES, Backlog
 from streamclf.archive.manifest import Item, Manifest
 from streamclf.archive.progress import Progress
 from streamclf.archive.ray_connection import connect
 from streamclf.archive.ray_worker import Begun, Ended, ItemRunner, Worker
-from streamclf.archive.run_item import Hearing, Runner, find_open_items
+from streamclf.archive.run_item import Hearing, Runner, find_open_items, kind_of
 from streamclf.archive.shard import ShardReport, find_unjoined
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core import log
