@@ -28,7 +28,7 @@ from streamclf.archive.places import open_place
 from streamclf.archive.tables import COLUMNS, LEVELS, Table
 from streamclf.core.errors import PlaceError, StoreError, UsageError
 from streamclf.core.redaction import mask_url, one_line
-from streamclf.store.minutes import to_us
+from streamclf.store.minutes import MINUTE_US, to_us
 from streamclf.store.question import Rows
 from streamclf.store.writers import LENGTH_US
 
@@ -79,7 +79,7 @@ CREATE TABLE runs AS SELECT recording AS id, recording::VARCHAR AS token, source
     heard_samples, missing_samples AS gap_samples, 0 AS rows_lost,
     CASE state WHEN 'whole' THEN 'ended' ELSE 'cut' END AS state, file
 FROM ({_PLACED}) AS placed JOIN recordings ON recordings.id = recording
-WHERE heard_samples + missing_samples > 0 OR state = 'whole'""",
+WHERE heard_samples + missing_samples > 0""",
     "events": f"""
 CREATE TABLE events AS SELECT row_number() OVER () AS id, recording AS run_id, runs.source_id,
     label, us AS onset_us,
@@ -169,12 +169,14 @@ class Results:
         self._loaded.add(table)
 
     def _items_in_range(self) -> Sequence[int]:
-        """Items with a recording that lies in the time that is asked for, or has none."""
+        """Items with a minute that lies in the time that is asked for."""
         since_us, until_us = self._range
-        end = f"begun_us + {LENGTH_US.format('elapsed_samples')}"
+        begin = f"begun_us // {MINUTE_US} * {MINUTE_US}"
+        # A minute begins up to a second before the clock's, see `streamclf.store.minutes`.
+        end = f"begun_us + {LENGTH_US.format('elapsed_samples')} + {MINUTE_US}"
         rows = self._connection.execute(
-            "SELECT DISTINCT file FROM runs WHERE (? IS NULL OR "
-            f"{end} >= ?) AND (? IS NULL OR begun_us < ?) ORDER BY file",
+            f"SELECT DISTINCT file FROM runs WHERE (? IS NULL OR {end} >= ?) "
+            f"AND (? IS NULL OR {begin} < ?) ORDER BY file",
             [since_us, since_us, until_us, until_us],
         )
         return [file for (file,) in rows.fetchall()]
@@ -212,8 +214,7 @@ class Results:
             us, offset_min = to_us(datetime(1970, 1, 1) + timedelta(microseconds=local_us))
             if us is not None:
                 rows.append((quarter, local_us - us, offset_min))
-        if rows:
-            self._connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", rows)
+        self._insert("bare", rows)
 
     def _name_recordings(self) -> None:
         root = PurePosixPath(read_plan(self._place).root.replace("\\", "/")).name
