@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 N_TOGETHER = 256
-"""Files whose rows are handed over together."""
+"""Files that are fetched, and whose rows are handed over, together."""
 QUARTER_US = 900_000_000
 """Microseconds of a quarter of an hour; clocks are set at no other time."""
 _INDEX = re.compile(r" INDEXED BY \w+")
@@ -191,9 +190,9 @@ class Results:
             return number, _read(self._place, f"{table}/{self._items[number]}", columns)
 
         with ThreadPoolExecutor(self._place.max_requests) as threads:
-            read = threads.map(fetch, numbers)
-            while together := list(islice(read, N_TOGETHER)):
-                rows = _join(together).cast(schema)
+            for first in range(0, len(numbers), N_TOGETHER):
+                read = threads.map(fetch, numbers[first : first + N_TOGETHER])
+                rows = _join(list(read)).cast(schema)
                 self._hand_over(rows, "INSERT INTO raw SELECT * FROM fetched")
 
     def _hand_over(self, rows: pa.Table, sql: str) -> None:
