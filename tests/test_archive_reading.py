@@ -68,6 +68,7 @@ QUESTIONS = [
     ("--since", "2026-03-29", "--until", "2026-04-02 06:10"),
     ("--since", "2026-03-29", "--by", "label", "--label", "owl"),
     ("--since", "2026-03-28 22:31", "--until", "2026-03-28 22:33"),
+    ("--by", "source", "--until", "2026-03-28 22:30:10"),
     ("--by", "source", "--min-score", "0.7", "--since", "2026-03-28", "--until", "2026-04-02"),
     ("--by", "day", "--source", "north"),
     ("--by", "label", "--source", "south/deep/c.wav"),

@@ -20,13 +20,23 @@ import soundfile
 from documents import ROOT, blocks
 from toys import RATE, silence, tone
 
-from streamclf.archive.manifest import read_manifest
+from streamclf.archive.manifest import PlannedRecording, read_manifest
 from streamclf.archive.places import open_place
 from streamclf.archive.plan import make_plan
 from streamclf.archive.run_item import Hearing, Runner
-from streamclf.archive.tables import COLUMNS, TABLES, make_schema, read_account
+from streamclf.archive.tables import (
+    COLUMNS,
+    TABLES,
+    make_schema,
+    make_tables,
+    read_account,
+    result_name,
+)
+from streamclf.archive.whole import Heard, HeardEvent, HeardMinute, HeardWindows
 from streamclf.cli.main import run as command
+from streamclf.core.records import StreamStarted
 from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
 
@@ -116,6 +126,45 @@ def test_the_same_item_gives_the_same_bytes_and_names_no_machine(real, tmp_path)
         data = path.read_bytes()
         assert data == after[name].read_bytes(), name
         assert not [each for each in secrets if each.encode() in data], name
+
+
+def test_what_is_not_known_is_null():
+    """Neither time nor site, silence that has no features, a recording that was not heard."""
+    windows = HeardWindows(
+        np.array([0, 4000]), np.array([12_000, 16_000]), None,
+        np.array([[0.5, 1.0], [np.nan, np.nan]], np.float32),
+    )  # fmt: skip
+    stream = StreamStarted("a.wav", RATE, ["low"], "single-label")
+    event = HeardEvent("low", 800, 8000, 0.75, True, 0.5, 12_000)
+    minute = HeardMinute(0, 16_000, None, None, None)
+    heard = Heard(stream, RATE, 2.0, [event], minutes=[minute], windows=windows,
+                  statistics=Statistics(RATE, 16_000, 16_000))  # fmt: skip
+    pair = [PlannedRecording(number, name, 99, rate=RATE, samples=16_000)
+            for number, name in enumerate(["a.wav", "b.wav"])]  # fmt: skip
+    made = make_tables(list(zip(pair, [heard, "is gone"], strict=True)), run="r", item=3,
+                       sample_rate=RATE)  # fmt: skip
+    assert list(made) == ["gaps", "heard", "levels", "features", "events"]
+    rows = {name: pq.read_table(io.BytesIO(data)).to_pylist() for name, data in made.items()}
+    assert rows["gaps"] == []
+    assert [row["features"] for row in rows["features"]] == [[0.5, 1.0], None]
+    (told,) = rows["events"]
+    unknown = ("time", "local_time", "utc_offset_min", "site", "date")
+    assert [told.pop(name) for name in unknown] == [None] * 5
+    assert told == {
+        "source": "a.wav", "label": "low", "onset": 0.1, "offset": 1.0, "score": 0.75,
+        "id": "low-800", "recording": 0, "onset_sample": 800, "offset_sample": 8000,
+        "begin_score": 0.5, "short": True, "run": "r",
+    }  # fmt: skip
+    assert [rows["levels"][0][name] for name in ("laeq", "local_time")] == [None, None]
+    states = [(row["state"], row["reason"], row["failed_s"]) for row in rows["heard"]]
+    assert states == [("whole", None, 0.0), ("failed", "is gone", 2.0)]
+    assert read_account(made["events"]).failures == {"b.wav": "is gone"}
+    assert result_name("heard", "r", "", "", 3) == "heard/r/unknown/unknown/00000003.parquet"
+    assert result_name("heard", "r", "a/ü b", "2026-06-01", 3) == (
+        "heard/r/a%2F%C3%BC b/2026-06-01/00000003.parquet"
+    )
+    with pytest.raises(ValueError, match="is no file of events"):
+        read_account(made["heard"])
 
 
 ASKED = [

@@ -10,14 +10,12 @@ store takes it.
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +27,7 @@ from streamclf.archive.places import open_place
 from streamclf.archive.tables import COLUMNS, LEVELS, Table
 from streamclf.core.errors import PlaceError, StoreError, UsageError
 from streamclf.core.redaction import mask_url, one_line
-from streamclf.store.minutes import to_us
+from streamclf.store.minutes import MINUTE_US, to_us
 from streamclf.store.question import Rows
 from streamclf.store.writers import LENGTH_US
 
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 N_TOGETHER = 256
-"""Files whose rows are handed over together."""
+"""Files that are fetched, and whose rows are handed over, together."""
 QUARTER_US = 900_000_000
 """Microseconds of a quarter of an hour; clocks are set at no other time."""
 _INDEX = re.compile(r" INDEXED BY \w+")
@@ -80,7 +78,7 @@ CREATE TABLE runs AS SELECT recording AS id, recording::VARCHAR AS token, source
     heard_samples, missing_samples AS gap_samples, 0 AS rows_lost,
     CASE state WHEN 'whole' THEN 'ended' ELSE 'cut' END AS state, file
 FROM ({_PLACED}) AS placed JOIN recordings ON recordings.id = recording
-WHERE heard_samples + missing_samples > 0 OR state = 'whole'""",
+WHERE heard_samples + missing_samples > 0""",
     "events": f"""
 CREATE TABLE events AS SELECT row_number() OVER () AS id, recording AS run_id, runs.source_id,
     label, us AS onset_us,
@@ -170,31 +168,32 @@ class Results:
         self._loaded.add(table)
 
     def _items_in_range(self) -> Sequence[int]:
-        """Items with a recording that lies in the time that is asked for, or has none."""
+        """Items with a minute that lies in the time that is asked for."""
         since_us, until_us = self._range
-        end = f"begun_us + {LENGTH_US.format('elapsed_samples')}"
+        begin = f"begun_us // {MINUTE_US} * {MINUTE_US}"
+        # A minute begins up to a second before the clock's, see `streamclf.store.minutes`.
+        end = f"begun_us + {LENGTH_US.format('elapsed_samples')} + {MINUTE_US}"
         rows = self._connection.execute(
-            "SELECT DISTINCT file FROM runs WHERE (? IS NULL OR "
-            f"{end} >= ?) AND (? IS NULL OR begun_us < ?) ORDER BY file",
+            f"SELECT DISTINCT file FROM runs WHERE (? IS NULL OR {end} >= ?) "
+            f"AND (? IS NULL OR {begin} < ?) ORDER BY file",
             [since_us, since_us, until_us, until_us],
         )
         return [file for (file,) in rows.fetchall()]
 
     def _fetch(self, table: Table, numbers: Sequence[int]) -> None:
         """Fetch the files of a table into `raw`."""
-        import pyarrow as pa
-
         columns = _NEEDED[table]
         schema = _plain_schema(table, columns)
         self._hand_over(schema.empty_table(), "CREATE TABLE raw AS SELECT * FROM fetched")
 
-        def fetch(number: int) -> pa.Table:
-            return _read(self._place, f"{table}/{self._items[number]}", columns, schema, number)
+        def fetch(number: int) -> tuple[int, pa.Table]:
+            return number, _read(self._place, f"{table}/{self._items[number]}", columns)
 
         with ThreadPoolExecutor(self._place.max_requests) as threads:
-            read = threads.map(fetch, numbers)
-            while together := list(islice(read, N_TOGETHER)):
-                self._hand_over(pa.concat_tables(together), "INSERT INTO raw SELECT * FROM fetched")
+            for first in range(0, len(numbers), N_TOGETHER):
+                read = threads.map(fetch, numbers[first : first + N_TOGETHER])
+                rows = _join(list(read)).cast(schema)
+                self._hand_over(rows, "INSERT INTO raw SELECT * FROM fetched")
 
     def _hand_over(self, rows: pa.Table, sql: str) -> None:
         self._connection.register("fetched", rows)
@@ -214,8 +213,7 @@ class Results:
             us, offset_min = to_us(datetime(1970, 1, 1) + timedelta(microseconds=local_us))
             if us is not None:
                 rows.append((quarter, local_us - us, offset_min))
-        if rows:
-            self._connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", rows)
+        self._insert("bare", rows)
 
     def _name_recordings(self) -> None:
         root = PurePosixPath(read_plan(self._place).root.replace("\\", "/")).name
@@ -348,17 +346,14 @@ def _find_items(place: Place, wanted: str) -> tuple[str, list[str]]:
     return fitting[0], [name for name in names if name.startswith(fitting[0])]
 
 
-def _read(
-    place: Place, name: str, columns: Sequence[str], schema: pa.Schema, number: int
-) -> pa.Table:
-    """Read a file of results, with times as numbers."""
+def _read(place: Place, name: str, columns: Sequence[str]) -> pa.Table:
+    """Read columns of a file of results."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        read = pq.ParquetFile(io.BytesIO(place.read(name))).read(columns=list(columns))
-        read = read.select(columns).append_column("file", pa.array([number] * read.num_rows))
-        return read.cast(schema)
+        file = pq.ParquetFile(pa.BufferReader(place.read(name)))
+        return file.read(columns=list(columns), use_threads=False).select(columns)
     except FileNotFoundError as error:
         raise StoreError(
             f"{place}/{name}: is not there, though the item is done: delete its file in events/ "
@@ -370,6 +365,16 @@ def _read(
         raise StoreError(
             f"{place}/{name}: is damaged: delete it with its file in events/, and run again"
         ) from error
+
+
+def _join(read: Sequence[tuple[int, pa.Table]]) -> pa.Table:
+    """Join the rows of several files, with the number of each."""
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = np.repeat([number for number, _ in read], [rows.num_rows for _, rows in read])
+    rows = pa.concat_tables([rows for _, rows in read]).combine_chunks()
+    return rows.append_column("file", pa.array(numbers))
 
 
 def _plain_schema(table: Table, columns: Sequence[str]) -> pa.Schema:
