@@ -1,6 +1,6 @@
 """Places of archives and results: what is put whole, asked again, and never told."""
 
-import json
+import re
 import threading
 from collections import deque
 
@@ -298,4 +298,4 @@ def test_folders_and_stores_find_the_same_recordings(store, tmp_path):
     there = RemotePlace("s3://field/tree", QUICK).list_recordings().files
     assert [(each.path, each.bytes) for each in here] == [(each.path, each.bytes) for each in there]
     assert [each.path for each in here] == ["a.wav", "north/2026/b.FLAC", "south/g.mp3"]
-    assert json.dumps([each.mark for each in there]).count('"') == 6
+    assert all(re.fullmatch(r"ETag=[0-9a-f]{32}", each.mark) for each in there)

@@ -64,8 +64,9 @@ def archive(tmp_path_factory):
     return write_archive(tmp_path_factory.mktemp("archive"))
 
 
-def plan(streamclf, archive, out, minutes=1):
-    assert streamclf("archive", "plan", archive, "-o", out, "--item-minutes", minutes).code == 0
+def plan(streamclf, archive, out, minutes=1, *more):
+    done = streamclf("archive", "plan", archive, "-o", out, "--item-minutes", minutes, *more)
+    assert done.code == 0
     return out
 
 
@@ -239,6 +240,10 @@ def test_other_settings_are_another_run_beside_it(streamclf, expected, tone_mode
     for run in told["runs"]:
         hop = f"{run['settings']['hop_s']:g}"
         assert f"run {run['run']}: tones 1, a window every {hop} s, averaged over 3 s: 6 of" in text
+    root = told["plan"]["root"]
+    plan(streamclf, root, out, 2, "--overwrite")
+    text = streamclf("archive", "status", out).out
+    assert "\n2 runs of an earlier plan: no longer counted\nno run yet: " in text
 
 
 def test_status_tells_what_is_heard_missing_and_left(streamclf, expected, tone_model, tmp_path):
@@ -397,6 +402,23 @@ def test_pieces_that_were_joined_elsewhere_and_removed_are_no_failure(
     # All pieces are there and no result: the first piece is open again, and is joined.
     assert find_open_items(place, manifest, runner.run) == [0, 1, pieces[0], 5]
     assert runner.run_item(manifest.item(pieces[0])).n_recordings == 1
+    assert result_files(out).items() <= result_files(expected).items()
+
+
+def test_a_piece_that_is_not_whole_is_heard_again(expected, tone_model, tmp_path):
+    out = copy_of_plan(expected, tmp_path)
+    manifest = read_manifest(open_place(str(out)))
+    runner = Runner(str(out), hearing(tone_model))
+    items = [manifest.item(n) for n in range(len(manifest)) if manifest.item(n).kind == "piece"]
+    for item in items[:-1]:
+        runner.run_item(item)
+    torn = next(out.glob("pieces/*/*/0001.parquet"))
+    torn.write_bytes(torn.read_bytes()[:-50])
+    failed = runner.run_item(items[-1])
+    assert failed.outcome == "failed"
+    assert failed.reason.startswith(str(torn))
+    assert find_open_items(runner.results, manifest, runner.run) == [0, 1, items[1].number, 5]
+    assert runner.run_item(items[1]).n_recordings == 1
     assert result_files(out).items() <= result_files(expected).items()
 
 

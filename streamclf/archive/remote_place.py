@@ -187,7 +187,8 @@ class RemotePlace(Place):
             info = self._info(path)
         except FileNotFoundError as error:
             raise ChangedError(f"{self}/{path}: is not there any more") from error
-        check_same(f"{self}/{path}", (n_bytes, mark), (int(info["size"] or 0), _mark(info)))
+        found = n_bytes if info["size"] is None else int(info["size"])
+        check_same(f"{self}/{path}", (n_bytes, mark), (found, _mark(info, mark)))
 
     def open_file(self, path: str, n_bytes: int, first_bytes: int | None = None) -> RemoteFile:
         """Return a recording, see `Place.open_file`."""
@@ -372,9 +373,19 @@ def _open_store(url: str, shown: str, patience: Patience) -> tuple[Any, str]:
     return store, str(root)
 
 
-def _mark(info: dict[str, Any]) -> str:
-    found = next((info[key] for key in _MARKS if info.get(key)), "")
-    return str(found).strip('"')
+def _mark(info: dict[str, Any], planned: str = "") -> str:
+    """Return a mark of a file, with the key by which the store tells it.
+
+    Args:
+        info: What the store tells.
+        planned: A mark that it is compared with: then that of the same key. Where the store does
+            not tell that (a listing may tell more than a question for one file), it is the same.
+    """
+    asked = planned.partition("=")[0]
+    for key in (asked,) if asked else _MARKS:
+        if info.get(key):
+            return f"{key}={str(info[key]).strip(chr(34))}"
+    return planned
 
 
 def _find_secrets(url: str, options: dict[str, Any]) -> list[str]:

@@ -161,6 +161,9 @@ def status(results: str, *, json: bool) -> int:
     print(_describe_manifest(place, manifest))
     for account in accounts:
         print(_describe_account(account))
+    n_earlier = len(place.names("runs")) - len(accounts)
+    if n_earlier:
+        print(f"{format_count(n_earlier, 'run')} of an earlier plan: no longer counted")
     if not accounts:
         print(f"no run yet: streamclf archive run {place}")
     return OK
