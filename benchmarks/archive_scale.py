@@ -75,8 +75,8 @@ def planned_item(number: int) -> Item:
     recordings = tuple(
         PlannedRecording(
             2 * number + n, f"{site}/2026/06/{day:02}/{site}_202606{day:02}_{n:02}0000.flac",
-            180_000_000 + 7919 * number % 1_000_003, etag(2 * number + n), 48_000, 1, 3600.0, 172_800_000,
-            1_780_000_000_000 + 3_600_000 * number, 120, site, f"2026-06-{day:02}",
+            180_000_000 + 7919 * number % 1_000_003, etag(2 * number + n), 48_000, 1, 3600.0,
+            172_800_000, 1_780_000_000_000 + 3_600_000 * number, 120, site, f"2026-06-{day:02}",
         )
         for n in range(2)
     )  # fmt: skip
