@@ -602,8 +602,8 @@ def archive_tables() -> str:
         "`why` it cannot be opened |",
         "| `manifest/items.parquet` | each item: its recordings, or the piece of one |",
         "| `runs/RUN.json` | a run: model, labels in the order of the scores, settings |",
-        "| `pieces/RUN/RECORDING/NNNN.parquet` | scores of a piece, from which a recording is "
-        "joined |",
+        "| `pieces/RUN/RECORDING/NNNN.parquet` | scores of a piece, from which its recording "
+        "is joined; gone when the run is done |",
         "| `TABLE/RUN/SITE/DATE/ITEM.parquet` | results, a file a table and item |",
         "",
         "`RUN` is a hash of the model's file, of all settings that change results, and of the "

@@ -166,12 +166,14 @@ def test_lost_nodes_and_deadly_items_change_no_result(
 
 def test_a_run_on_this_machine_ends_at_an_interrupt_and_goes_on(archive, tone_model, quiet_ray):
     arguments = ["archive", "run", archive, "--model", tone_model, "--workers", "1"]
-    process = prepared.begin(*arguments, "--hop", "0.002", stderr=-1, stdout=-1, text=True)
+    process = prepared.begin(
+        *arguments, "--hop", "0.002", stderr=-1, stdout=-1, text=True, start_new_session=True
+    )
     until = time.monotonic() + PATIENCE_S
     while not list(archive.glob("pieces/**/*.parquet")) and time.monotonic() < until:
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all that belongs to it
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert out == ""
