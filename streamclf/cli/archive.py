@@ -217,7 +217,7 @@ def _tell_headers() -> Callable[[int, int], None]:
         moment = datetime.now(UTC)
         if (moment - told).total_seconds() >= _HEADERS_S:
             told = moment
-            say(f"{n_done:,} of {format_count(n_files, 'header')} opened")
+            say(f"{n_done:,} of {n_files:,} headers opened")
 
     return tell
 
