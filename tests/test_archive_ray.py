@@ -1,5 +1,6 @@
 """Archives on Ray: a cluster that loses nodes, items that end their workers, and a Ctrl-C."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -81,7 +82,19 @@ def quiet_ray(monkeypatch):
         }.items():
             monkeypatch.setenv(name, value)
         (Path(folder) / "token").write_text("of-these-tests-alone-0123456789abcdef")
-        yield
+        yield Path(folder)
+
+
+def environments(folder: Path) -> list[str]:
+    """The environments of all processes of Ray with a folder, where the system shows them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environment = (process / "environ").read_text(errors="replace")
+            name = (process / "cmdline").read_text(errors="replace")
+            if f"RAY_TMPDIR={folder}\0" in environment and ("/ray/" in name or "ray::" in name):
+                found.append(environment)
+    return found
 
 
 class Nodes:
@@ -173,6 +186,9 @@ def test_a_run_on_this_machine_ends_at_an_interrupt_and_goes_on(archive, tone_mo
     while not list(archive.glob("pieces/**/*.parquet")) and time.monotonic() < until:
         assert process.poll() is None
         time.sleep(0.05)
+    started = environments(quiet_ray)
+    assert len(started) >= 5 or not Path("/proc/self/environ").exists()
+    assert all("RAY_USAGE_STATS_ENABLED=0\0" in each for each in started)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all that belongs to it
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
@@ -181,3 +197,6 @@ def test_a_run_on_this_machine_ends_at_an_interrupt_and_goes_on(archive, tone_mo
         "streamclf: interrupted: what is done stays; the same command goes on"
     )
     assert not [name for name in files_in(archive) if "/." in name]
+    while environments(quiet_ray):
+        assert time.monotonic() < until + PATIENCE_S
+        time.sleep(0.1)

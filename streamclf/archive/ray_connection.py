@@ -40,6 +40,9 @@ def connect(options: WorkerOptions) -> Iterator[Any]:
     """
     # Ray reads it when it is imported, and so does all that it starts.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if find_address(options) == "local":
+        # It listens on the network, and runs what it is sent.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
