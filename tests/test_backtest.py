@@ -189,8 +189,8 @@ def box(tmp_path_factory):
 
 
 def ask(streamclf, box, *arguments):
-    since = "2026-11-25", "--store", box / "s.db"
-    done = streamclf("backtest", "--since", *since, "--only", "dog", *arguments)
+    asked = "--since", "2026-11-25", "--store", box / "s.db", "--model", "pocket"
+    done = streamclf("backtest", *asked, "--only", "dog", *arguments)
     assert done.code == 0, done.err
     return done.out
 
@@ -212,8 +212,8 @@ def test_a_lower_threshold_tells_more(streamclf, box):
 
 def test_a_long_answer_tells_how_far_it_is(streamclf, box, monkeypatch):
     monkeypatch.setattr("streamclf.cli.backtest.TELL_EVERY_S", 0)
-    since = "2026-11-25", "--store", box / "s.db"
-    done = streamclf("backtest", "--since", *since, "--only", "dog", "--threshold", "0.2")
+    asked = "--since", "2026-11-25", "--store", box / "s.db", "--model", "pocket"
+    done = streamclf("backtest", *asked, "--only", "dog", "--threshold", "0.2")
     assert done.err.splitlines() == [
         f"streamclf: has come to 60 minutes of 60 minutes: {events}"
         for events in ("1 event", "2 events", "3 events")
@@ -247,7 +247,7 @@ def test_rules_are_tried_on_what_would_have_been(streamclf, box, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [
-    ["backtest"], ["search", "--like", "bell.wav"], ["teach", "bell", "bell.wav"],
+    ["backtest"], ["search", "--like", "bell.wav"], ["teach", "my bell", "bell.wav"],
 ])  # fmt: skip
 def test_a_folder_of_features_that_is_none_is_told(streamclf, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
@@ -267,7 +267,7 @@ def test_features_by_themselves_are_asked_by_source_and_time(streamclf, tmp_path
     monkeypatch.chdir(tmp_path)
     soundfile.write("bell.wav", np.sin(np.arange(3 * RATE) * 0.3) * 0.5, RATE)
     assert streamclf("file", "bell.wav", "--features", "kept").code == 0
-    commands = ["backtest"], ["search", "--like", "bell.wav"], ["teach", "bell", "bell.wav"]
+    commands = ["backtest"], ["search", "--like", "bell.wav"], ["teach", "my bell", "bell.wav"]
     for command in commands[:2]:
         done = streamclf(*command, "--features", "kept", "--source", "bell.wav", "-f", "jsonl")
         assert done.code == 0

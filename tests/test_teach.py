@@ -154,7 +154,7 @@ def test_a_moment_is_found_by_its_name(moment):
 def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
     mine = tmp_path / "mine.onnx"
     names = rings(sounds)
-    first = streamclf("teach", "my phone", *names, "-o", mine)
+    first = streamclf("teach", "my phone", *names, "-m", "pocket", "-o", mine)
     assert first.code == 0, first.err
     assert "my phone: learned from 3 examples" in first.out
     assert f"streamclf listen --model {mine}" in first.out
