@@ -24,7 +24,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "Horse": ("Neigh, whinny",),
     "Cattle, bovinae": ("Moo",),
     "Pig": ("Oink",),
-    "Chicken, rooster": ("Cluck", "Crowing, cock-a-doodle-doo"),
+    "Chicken, rooster": ("Cluck",),
     "Turkey": ("Gobble",),
     "Duck": ("Quack",),
     "Goose": ("Honk",),
@@ -36,7 +36,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "Siren": ("Police car (siren)", "Ambulance (siren)", "Fire engine, fire truck (siren)",
               "Civil defense siren"),
     "Telephone": ("Telephone bell ringing", "Ringtone"),
-    "Rain": ("Raindrop", "Rain on surface"),
+    "Rain": ("Rain on surface",),
 }  # fmt: skip
 """Labels of AudioSet that people wait for, with their kinds."""
 

@@ -170,6 +170,22 @@ class Engine:
             label for label in every if label not in never and (chosen is None or label in chosen)
         ]
 
+    @property
+    def covering_labels(self) -> dict[str, frozenset[str]]:
+        """For each label that may be covered: the labels while whose events it has none."""
+        covering: dict[str, frozenset[str]] = {}
+        for label, broad in self._broader().items():
+            for each in broad:
+                covering[each] = covering.get(each, frozenset()) | {label}
+        return covering
+
+    def _broader(self) -> dict[str, frozenset[str]]:
+        """For each label those that count as silent while it sounds."""
+        chosen = self.settings.labels
+        # A taught label silences others even where its own events are not asked for.
+        among = None if chosen is None else chosen | set(self.card.taught)
+        return {} if self.settings.broader else all_broader(self.card, among, self.kinds)
+
     def announce(self, source: Source, position: int = 0) -> StreamStarted:
         """Describe the stream that a source is about to deliver; `run` yields the same record.
 
@@ -270,9 +286,7 @@ class Engine:
         if card.task == "regression":
             return averages
         chosen = self.settings.labels
-        # A taught label silences others even where its own events are not asked for.
-        among = None if chosen is None else chosen | set(card.taught)
-        broader = {} if self.settings.broader else all_broader(card, among, self.kinds)
+        broader = self._broader()
         found: Iterator[Result]
         if self.settings.name_unknown and self.unknown is not None:
             groups = detect_grouped(
