@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from dataclasses import astuple
 
 import archives
@@ -37,6 +38,19 @@ def path(tmp_path):
     return path
 
 
+@pytest.fixture
+def utc(monkeypatch):
+    """Let the machine's zone be UTC: a store counts minutes by it where a recording names none."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("the zone cannot be set here")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("utc")
 def test_it_is_what_file_writes_and_stores(streamclf, model, path, tmp_path):
     lines = tmp_path / "lines.jsonl"
     command = ["file", path, "--model", model, "--store", tmp_path / "s.db", "-o", lines]

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from streamclf.archive.hearing import run_name
 from streamclf.archive.manifest import Manifest, Plan
@@ -186,15 +187,12 @@ def add_up(results: Place, manifest: Manifest, run: str) -> RunAccount:
         if isinstance(account, str):
             raise StoreError(f"{results}/{name}: {account}: remove it, and run again")
         total.add(account)
-    columns = zip(manifest.column("piece"), manifest.column("seconds"), strict=True)
-    for number, (piece, seconds) in enumerate(columns):
-        exact = Fraction(seconds).limit_denominator(10**6)
-        total.planned_s += exact
-        if number - piece in names:
-            total.n_done += 1
-        else:
-            total.left_s += exact
-    total.unopened = {each.path: each.why for each in manifest.recordings() if each.why}
+    microseconds = np.rint(manifest.numbers("seconds") * 1e6).astype(np.int64)
+    is_done = np.isin(np.arange(len(manifest)) - manifest.numbers("piece"), list(names))
+    total.n_done = int(is_done.sum())
+    total.planned_s = Fraction(int(microseconds.sum()), 10**6)
+    total.left_s = Fraction(int(microseconds[~is_done].sum()), 10**6)
+    total.unopened = manifest.unopened()
     return total
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from streamclf.core.errors import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+T = TypeVar("T")
 
 FORMAT = 1
 """Version of the manifest and of the results."""
@@ -176,6 +179,13 @@ class Manifest:
             for row in batch.to_pylist():
                 yield PlannedRecording(**row)
 
+    def unopened(self) -> dict[str, str]:
+        """Return the reason of each recording that cannot be opened, by its path."""
+        import pyarrow.compute as pc
+
+        rows = self._recordings.select(["path", "why"]).filter(pc.field("why") != "").to_pylist()
+        return {row["path"]: row["why"] for row in rows}
+
     def numbers(self, name: str) -> npt.NDArray[Any]:
         """Return a column of numbers of the items: ``piece``, ``n_pieces``, ``seconds``, ..."""
         column: npt.NDArray[Any] = self._items[name].to_numpy()
@@ -207,10 +217,8 @@ def make_manifest(
     Returns:
         The manifest, and the bytes by name; the plan comes last, because it makes the others valid.
     """
-    import pyarrow as pa
-
-    rows = pa.Table.from_pylist([asdict(each) for each in recordings], _recordings_schema())
-    cut = pa.Table.from_pylist([_item_row(each) for each in items], _items_schema())
+    rows = _to_table(recordings, _recordings_schema(), _recording_value)
+    cut = _to_table(list(items), _items_schema(), _item_value)
     files = {RECORDINGS_FILE: _to_parquet(rows), ITEMS_FILE: _to_parquet(cut)}
     plan = msgspec.structs.replace(
         plan,
@@ -218,7 +226,7 @@ def make_manifest(
         recordings=rows.num_rows,
         unopened=sum(bool(each.why) for each in recordings),
         items=cut.num_rows,
-        seconds=round(sum(cut["seconds"].to_pylist()), 6),
+        seconds=round(math.fsum(cut["seconds"].to_pylist()), 6),
     )
     files[PLAN_FILE] = msgspec.json.format(msgspec.json.encode(plan)) + b"\n"
     return Manifest(plan, rows, cut), files
@@ -271,11 +279,26 @@ def read_manifest(place: Place) -> Manifest:
     return Manifest(plan, *(pq.read_table(io.BytesIO(data)) for data in files))
 
 
-def _item_row(item: Item) -> dict[str, Any]:
-    row = {each.name: getattr(item, each.name) for each in fields(item)}
-    row["item"] = row.pop("number")
-    row["recordings"] = [each.recording for each in item.recordings]
-    return row
+def _to_table(rows: Sequence[T], schema: pa.Schema, value: Callable[[T, str], Any]) -> pa.Table:
+    """Make a table column by column, which for a million rows takes far less memory than rows."""
+    import pyarrow as pa
+
+    return pa.table(
+        [pa.array([value(row, field.name) for row in rows], field.type) for field in schema],
+        schema,
+    )
+
+
+def _recording_value(recording: PlannedRecording, name: str) -> Any:
+    return getattr(recording, name)
+
+
+def _item_value(item: Item, name: str) -> Any:
+    if name == "item":
+        return item.number
+    if name == "recordings":
+        return [each.recording for each in item.recordings]
+    return getattr(item, name)
 
 
 def _recordings_schema() -> pa.Schema:

@@ -52,8 +52,7 @@ def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int
     for line in [*planned.notes, *(f"warning: {each}" for each in planned.failures)]:
         say(line)
     print(f"{results}: {_describe_plan(planned)}")
-    rows = list(planned.manifest.recordings())
-    unopened = [f"{each.path}: {each.why}" for each in rows if each.why]
+    unopened = [f"{path}: {why}" for path, why in planned.manifest.unopened().items()]
     _say_failures(
         unopened,
         f"of {planned.manifest.plan.recordings} cannot be opened and are left out",
@@ -218,7 +217,7 @@ def _tell_headers() -> Callable[[int, int], None]:
         moment = datetime.now(UTC)
         if (moment - told).total_seconds() >= _HEADERS_S:
             told = moment
-            say(f"{n_done:,} of {format_count(n_files, 'header')} opened")
+            say(f"{n_done:,} of {n_files:,} headers opened")
 
     return tell
 
