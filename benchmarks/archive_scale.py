@@ -199,6 +199,8 @@ def count_requests() -> None:
 class NoOps:
     """A runner that hears nothing."""
 
+    run = "none"
+
     def run_item(self, item: Item) -> ItemReport:
         """Say that it is done."""
         return ItemReport(item.number, "done", item.seconds, item.seconds, elapsed_s=0.0)
@@ -217,7 +219,7 @@ def measure_driver(n_items: int) -> None:
 
         def go(numbers: range) -> None:
             progress = Progress(7200.0 * len(numbers), every_s=1e9)
-            work = Work(numbers, [7200.0] * len(numbers), items.__getitem__, NoOps)
+            work = Work(numbers, [7200.0] * len(numbers), items.__getitem__, NoOps, "none")
             RayRun(ray, work, options, progress, RayReport()).run(lambda: False)
 
         go(range(200))
