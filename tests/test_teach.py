@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from streamclf.cli import teach
+from streamclf.cli.info_screen import _taught_sounds
 from streamclf.core.card import Taught, Threshold
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, bundled_models
@@ -367,6 +368,16 @@ def test_what_is_to_be_typed_works_in_a_shell(label):
     assert command[4] == "./my bells.onnx"
     assert command[5:] == (["--", label] if label.startswith("-") else [label])
     assert shlex.split(listening)[-1] == "./my bells.onnx"
+
+
+def test_names_of_taught_sounds_in_a_list_are_told_apart():
+    card = Model("pocket").card
+    origin = Taught(["a.wav"], [], "2026-11-26")
+    odd = ["a; b", "-x", "my phone", 'the "old" bell', "é"]
+    labels = [*card.labels, *odd]
+    taught = msgspec.structs.replace(card, labels=labels, taught=dict.fromkeys(odd, origin))
+    told = [each.removesuffix(" (from 1 example on 2026-11-26)") for each in _taught_sounds(taught)]
+    assert told == ['"a; b"', '"-x"', "my phone", "\"the 'old' bell\"", "é"]
 
 
 def test_a_sound_taught_anew_is_not_told_as_taken_for_itself():
