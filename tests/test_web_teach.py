@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from stores import Heard, Run, make_store
 from test_teach import RATE, RINGS_S, ring, write
 from test_web_api import _Api
 
+from streamclf.core.card import Taught
 from streamclf.core.errors import UsageError
 from streamclf.dashboard.attached.client import PageClient
 from streamclf.dashboard.attached.days import RemoteDays
@@ -30,6 +32,7 @@ from streamclf.runs import teacher
 from streamclf.runs.teacher import Order, Teacher, add_named, find_moments
 from streamclf.store.database import connect, transaction
 from streamclf.store.reviews import review_event
+from streamclf.teach.backtest import PastEvent
 from streamclf.teach.kept_moments import parse_moment
 from streamclf.teach.teaching import Sound, find_reviewed
 from streamclf.web import asking
@@ -157,6 +160,39 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
         assert api.get("teach")["taught"] == []
         assert "was not taught" in api.send("teach/forget", {"name": "my phone"}, 400)["error"]
     assert "my phone" not in Model(tmp_path / "store-taught.onnx").card.labels
+
+
+@pytest.mark.parametrize(("sound", "reviewed"), [("bell", "dog cat"), ("not dog", "dog")])
+def test_each_moment_can_be_marked_also_where_a_label_is_corrected(tmp_path, sound, reviewed):
+    """By a review where one says it, else by the features that were kept of the moment."""
+    begun = NOW - timedelta(hours=2)
+    store = make_store(tmp_path / "s.db", [Run("yard", begun, 60, [("dog", 10.0), ("cat", 30.0)])])
+    (tmp_path / "x.flac").write_bytes(b"fLaC")
+    with closing(connect(store)) as connection:
+        with transaction(connection):
+            connection.execute(
+                "INSERT INTO clips (event_id, folder, path, bytes, written_us) "
+                "SELECT id, ?, 'x.flac', 4, 1 FROM events",
+                (str(tmp_path),),
+            )
+        labels = dict(connection.execute("SELECT id, label FROM events"))
+        past = [
+            PastEvent("yard", at_s, at_s + 2, round((begun.timestamp() + at_s) * 1e6), 0.9)
+            for at_s in (10.0, 30.0, 50.0)
+        ]
+        silences = ("dog",) if sound == "not dog" else ()
+        learned = SimpleNamespace(
+            sound=Sound(sound, silences), card=SimpleNamespace(sample_rate=RATE),
+            reviewed=SimpleNamespace(examples=[]),
+            made=SimpleNamespace(lesson=SimpleNamespace(past_events=past), taught=Taught([], [])),
+        )  # fmt: skip
+        rows = teach._describe_past(connection, learned, None, {}, TODAY.date())
+    fields = [row["field"].partition("-") for row in rows]
+    by_review = {labels[int(name)] for kind, _, name in fields if kind == "mark"}
+    assert by_review == set(reviewed.split())
+    moments = [name for kind, _, name in fields if kind == "moment"]
+    assert len(by_review) + len(moments) == 3
+    assert all(parse_moment(name) is not None for name in moments)
 
 
 def test_each_model_that_listens_can_be_taught(tmp_path):

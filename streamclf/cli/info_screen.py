@@ -16,7 +16,7 @@ from streamclf.core.errors import ModelError
 from streamclf.core.records import Window
 from streamclf.core.settings import Settings
 from streamclf.core.sound_kinds import KINDS
-from streamclf.core.text_format import format_count
+from streamclf.core.text_format import format_count, mark_off
 from streamclf.core.unknown_rule import find_unknown_rule
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, bundled_models
@@ -151,7 +151,7 @@ def _taught_sounds(card: Card) -> Iterator[str]:
     for label, origin in card.taught.items():
         n_examples = format_count(len(origin.examples), "example")
         when = f" on {origin.date}" if origin.date else ""
-        yield f"{card.display_name(label)} (from {n_examples}{when})"
+        yield f"{mark_off(card.display_name(label))} (from {n_examples}{when})"
 
 
 def _licence(licence: str) -> str:
