@@ -37,7 +37,7 @@ from typing import Any
 import torch
 
 from train.audio.mixtures import QUIET_DB, QUIET_SHARE, Mixtures, Source
-from train.base.arguments import Parser
+from train.base.arguments import Parser, parse_folds
 from train.base.errors import UsageError
 from train.base.exit_codes import exit_codes
 from train.base.recipe import Recipe
@@ -176,7 +176,7 @@ def make_parser() -> Parser:
     option = parser.add_argument
     option("--data", type=Path, help="a data set's folder; its labels are not used")
     option("--prepared", type=Path, help="where its prepared clips go")
-    option("--folds", type=_folds, help="folds to mix (all but the test fold), as in 1,2,3")
+    option("--folds", type=parse_folds, help="folds to mix (all but the test fold), as in 1,2,3")
     option("--test-fold", type=int, default=0, help="the fold to judge by (none)")
     option("--speech-music", type=Path, metavar="DIR", help="speech and music, by the same folds")
     option("--others", type=Path, nargs="+", default=[], metavar="DIR",
@@ -293,13 +293,6 @@ def _open_run(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
                 f"{shorten_text(now.get(name))}; go on with the same options"
             )
     return run
-
-
-def _folds(text: str) -> list[int]:
-    try:
-        return sorted({int(fold) for fold in text.split(",")})
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be folds as in 1,2,3") from None
 
 
 if __name__ == "__main__":
