@@ -117,13 +117,12 @@ def fit_names(ear: DeviceEar, clips: ClipSet, n_samples: int) -> nn.Linear:
         clips: What it is fitted to.
         n_samples: Of ten seconds.
     """
-    features = hear_labelled(ear, clips, n_samples)
-    targets = torch.from_numpy(clips.targets).to(features.device)
-    head = nn.Linear(N_FEATURES, len(clips.labels)).to(features.device)
-    fit_logistic(
-        head, features.flatten(0, 1), targets.repeat_interleave(features.shape[1]), WEIGHT_DECAY
-    )
-    return head.requires_grad_(False)
+    # Here, as a GPU's fast products have too few digits for a search.
+    features = hear_labelled(ear, clips, n_samples).cpu()
+    targets = torch.from_numpy(clips.targets).repeat_interleave(features.shape[1])
+    head = nn.Linear(N_FEATURES, len(clips.labels))
+    fit_logistic(head, features.flatten(0, 1), targets, WEIGHT_DECAY)
+    return head.to(ear.device).requires_grad_(False)
 
 
 def as_sounds(named: ClipSet, others: ClipSet) -> ClipSet:
