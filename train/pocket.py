@@ -28,7 +28,7 @@ from streamclf.core.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join, open_prepared
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
-from train.distillation.streamed_layers import read_distilled
+from train.distillation.streamed_layers import check_unheard, read_distilled
 from train.nets.contract import System
 from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES
 from train.nets.streamed_pocket import StreamedPocketBody
@@ -220,6 +220,7 @@ class Pocket(System):
         if Path(name).is_dir() and read_layers_kind(Path(name)) == STREAMED:
             self.recipe = replace(self.recipe, layers=STREAMED)
             self.pretrained_weights, about["imitation"] = read_distilled(Path(name))
+            check_unheard(name, about["imitation"], clips)
         elif Path(name).is_dir():
             widths = read_widths(name) or widths
             self.recipe = replace(self.recipe, widths=widths)

@@ -12,17 +12,20 @@ import soxr
 import torch
 from distilling import TONES, distil_once, learned, make_clips, small, sounds, teacher
 
+from export.card.describe_run import describe_data
 from export.published import describe_pupil
 from train import distil
 from train.audio.tracks import Tracks
 from train.audio.tracks_on_device import Mixer, Upsampler, collate, draw_filters
 from train.base.errors import DatasetError
 from train.base.errors import UsageError as WrongUsageError
+from train.cli.network_command import main as train_network
 from train.datasets.prepared import open_prepared, pool
 from train.distillation import fresh_run, names
 from train.distillation.fresh import DeviceEar, Fresh
 from train.distillation.heard import Ear
 from train.distillation.schooling import Crops
+from train.distillation.streamed_layers import read_distilled
 from train.loop.batch_norm import recompute_statistics
 from train.nets.efficientat import open_efficientat
 from train.nets.streamed_network import StreamedMel
@@ -290,6 +293,14 @@ def test_names_of_a_labelled_set_are_learned_beside_its_sounds(
     assert fresh_run_of(sounds, teacher, tmp_path / "plain", *plain) == 0
     other = distil.RunFolder.open(tmp_path / "plain").read_tensors(distil.PUPIL)[0]
     assert not other["body.layers.0.0.weight"].equal(weights["body.layers.0.0.weight"])
+    data_of = {"name": "esc50", "folds": [1, 2], "clips": 6, "citation": "", "licence": ""}
+    said = describe_data({"data": data_of, "imitation": read_distilled(new.path)[1]})
+    assert "of folds 1, 2 (CC BY-NC 3.0). It learned to give their names, too" in said
+    pocket = ["--data", str(data), "--start", str(new.path), "--last-layer", "--folds", "1,3"]
+    assert train_network("pocket", [*pocket, "--test-fold", "2", "--save", "p"]) == 2
+    assert "has heard fold 2 of esc50, so figures of it would flatter" in capsys.readouterr().err
+    card = describe_pupil("wide", ["dog"], config, {"windows": 1200} | JUDGED)
+    assert card.licence.endswith("; CC BY-NC 3.0, as the recordings of esc50")
     # It may be judged, gone on with, and be the start of another.
     assert read_pupil(new.path)[0].names.out_features == 3
     further = ["--steps", "1", "--start", str(new.path)]
