@@ -42,7 +42,7 @@ from train.base.errors import UsageError
 from train.base.exit_codes import exit_codes
 from train.base.recipe import Recipe
 from train.datasets import ClipSet, open_clips, open_sounds
-from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
+from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
 from train.nets.yamnet import Yamnet
 from train.pocket_parts.imitation import TeacherBatches, explained_variance, learn
 from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
@@ -154,7 +154,7 @@ def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSe
     before: dict[str, Any] = {}
     layers, learned = None, None
     if options.start is not None and not Path(options.start).is_dir():
-        layers, config["layers_of"] = read_layers(options.start, WIDTHS, data)
+        layers, config["layers_of"] = read_layers(options.start, PocketBody(1, WIDTHS), data)
         warn_if_trained_on(config["layers_of"], data)
     elif options.start is not None:
         learned, before = read_imitator(Path(options.start), json.loads(json.dumps(config)))

@@ -37,7 +37,12 @@ from train.pocket_parts.last_layer import fit_last_layer
 from train.pocket_parts.mel_power import MelPower, MelPowerData, make_noises
 from train.pocket_parts.networks import STREAMED, AnyPocket, make_network
 from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE, BodyWithFeatures, EarlierSelf
-from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
+from train.pocket_parts.pretrained_onnx import (
+    read_file_kind,
+    read_layers,
+    restore_batch_norms,
+    warn_if_trained_on,
+)
 from train.pocket_parts.pretrained_run import (
     read_imitation,
     read_layers_kind,
@@ -228,7 +233,9 @@ class Pocket(System):
             model_file = about["imitation"].pop("layers_of", None)
         else:
             self.has_folded_norms = True
-            self.pretrained_weights, model_file = read_layers(name, widths, clips)
+            self.recipe = replace(self.recipe, layers=read_file_kind(name))
+            body = make_network(1, self.recipe).body
+            self.pretrained_weights, model_file = read_layers(name, body, clips)
         if model_file is not None:
             about["layers_of"] = model_file
             warn_if_trained_on(model_file, clips)

@@ -87,7 +87,8 @@ def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
     # Two steps of a rate that only begins to rise: what the layers say is still the file's.
     body = PocketBody(2, WIDTHS).eval()
     body.load_state_dict(weights_of(teach.folder / "imitation"), strict=False)
-    layers, about = read_layers("pocket", WIDTHS, open_clips(teach.data, 16000))
+    clips = open_clips(teach.data, 16000)
+    layers, about = read_layers("pocket", PocketBody(1, WIDTHS), clips)
     theirs = PocketBody(2, WIDTHS).eval()
     theirs.load_state_dict(layers, strict=False)
     windows = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (8, 24000))).float()
