@@ -105,8 +105,9 @@ def test_moments_of_the_past_are_examples(streamclf, sounds, tmp_path):
     """A moment that no event told, and that has no clip, teaches by its features."""
     kept, mine = tmp_path / "kept", tmp_path / "mine.onnx"
     minute = sounds / "minute.wav"
-    assert streamclf("file", minute, "--features", kept).code == 0
-    teaching = "teach", "my phone", rings(sounds)[0], "--features", kept, "-o", mine, "-f", "jsonl"
+    pocket = "--features", kept, "-m", "pocket"
+    assert streamclf("file", minute, *pocket).code == 0
+    teaching = "teach", "my phone", rings(sounds)[0], *pocket, "-o", mine, "-f", "jsonl"
     done = streamclf(*teaching, f"{minute}@20.0s+2.6s", "--not", f"{minute}@5.0s+0.3s")
     assert done.code == 0, done.err
     told = json.loads(done.out)
@@ -154,7 +155,7 @@ def test_a_moment_is_found_by_its_name(moment):
 def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
     mine = tmp_path / "mine.onnx"
     names = rings(sounds)
-    first = streamclf("teach", "my phone", *names, "-o", mine)
+    first = streamclf("teach", "my phone", *names, "-m", "pocket", "-o", mine)
     assert first.code == 0, first.err
     assert "my phone: learned from 3 examples" in first.out
     assert f"streamclf listen --model {mine}" in first.out

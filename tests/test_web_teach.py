@@ -68,6 +68,7 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
     heard = streamclf(
         "file", write(tmp_path / "20261126_060000.wav", minute), "--store", store,
         "--clips", tmp_path / "clips", "--features", tmp_path / "store.features",
+        "--model", "pocket",
     )  # fmt: skip
     assert heard.code == 0, heard.err
     with closing(connect(store)) as connection:
@@ -75,7 +76,7 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
     near = [row for row, onset in rows if min(abs(onset / RATE - s) for s in RINGS_S) < 2]
     assert len(near) == len(RINGS_S)
     first, second = near
-    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions("pocket")])
     place = "/teach?name=my+phone"
     with WebServer(context) as server:
         browser = Browser(server)
@@ -186,7 +187,7 @@ def test_each_model_that_listens_can_be_taught(tmp_path):
 def test_only_who_may_review_teaches(tmp_path):
     make_history(tmp_path)
     context = make_context(tmp_path, password=PASSWORD)
-    context = replace(context, models=lambda: [ModelOptions()])
+    context = replace(context, models=lambda: [ModelOptions("pocket")])
     with WebServer(context) as server:
         stranger = Browser(server)
         for path, fields in [
@@ -215,7 +216,7 @@ def test_only_who_may_review_teaches(tmp_path):
 )
 def test_the_page_tells_what_it_would_learn_from(tmp_path, path, said):
     say(make_history(tmp_path), {2: "hen", 3: "fox", 5: "goose"})
-    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions("pocket")])
     with WebServer(context) as server:
         assert said in Browser(server).ask(path).text
 
@@ -237,7 +238,7 @@ def test_a_page_without_models_says_why_it_cannot_teach(tmp_path, tone_model):
 
 def test_one_sound_is_learned_at_a_time_and_failures_are_told(tmp_path, monkeypatch):
     make_history(tmp_path)
-    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions("pocket")])
     teacher, go = context.teacher, threading.Event()
 
     def learn(order):
@@ -276,7 +277,7 @@ def test_a_taught_model_of_another_model_is_left_alone(tmp_path):
     assert not teacher.hears_with_it()
     names[:] = [teacher.path]
     assert teacher.hears_with_it()
-    names[:] = ["esc10"]
+    names[:] = ["wide"]
     with pytest.raises(UsageError, match="was taught from another model"):
         teacher.find_base()
 

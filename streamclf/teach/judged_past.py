@@ -116,7 +116,8 @@ class JudgedPast:
         card, thresholds = self._card, engine.thresholds
         chosen = engine.settings.labels
         wanted = [
-            label not in thresholds.never and (chosen is None or label in chosen)
+            engine.kinds.get(label, label) not in thresholds.never
+            and (chosen is None or engine.kinds.get(label, label) in chosen)
             for label in card.labels
         ]
         factors = np.full(len(card.labels), 1.0 if card.activation == "sigmoid" else MARGIN)
