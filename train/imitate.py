@@ -2,7 +2,7 @@
 
     python -m train.imitate --data ESC-50 --folds 1,2,3 --test-fold 4 [--speech-music DIR]
         [--others DIR ...] --teacher yamnet.tflite --save RUN
-    python -m train.imitate --start pocket --others FIELD --teacher yamnet.tflite --save RUN
+    python -m train.imitate --start MODEL.onnx --others FIELD --teacher yamnet.tflite --save RUN
     python -m train.pocket --start RUN ...
 
 A few thousand labelled clips show little of how sounds differ. A teacher that was trained on
@@ -16,8 +16,8 @@ Most mixtures are quieter for the network than for the teacher, by up to 40 dB. 
 ``--through-noise`` they are also under noise that the teacher does not get, so that the network
 learns to recognise sounds under noise.
 
-``--start`` continues from such a run, or from the layers of a model file. The bundled model, for
-example, can adapt to a user's own microphones and places: ``--others`` takes recordings of any
+``--start`` continues from such a run, or from the layers of a model file of one. They
+can so adapt to a user's own microphones and places: ``--others`` takes recordings of any
 length from there, without labels.
 
 Source: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015), on
@@ -183,7 +183,7 @@ def make_parser() -> Parser:
            help="other sounds: audio of any length, in folders of any depth")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="TFLITE", help="YAMNet's file")
     option("--start", metavar="MODEL",
-           help="begin with the layers of a model file ('pocket' is the bundled one), or with what "
+           help="begin with the layers of a model file that was made so, or with what "
            "such a run has learned (give another --seed)")  # fmt: skip
     option("--through-noise", action="store_true",
            help="give the network most mixtures under noise, the teacher none of it")  # fmt: skip

@@ -15,10 +15,12 @@ from imitating import first, teach, weights_of
 from safetensors.torch import load_file, save_file
 
 from export.card.describe_run import _describe_imitation, describe_data
+from export.graph.prune import prune
+from streamclf.core.card import METADATA_KEY
 from train.cli.network_command import main as train_network
 from train.datasets import open_clips
 from train.nets.log_mel import LogMel
-from train.nets.pocket_network import WIDTHS, PocketBody
+from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
 from train.pocket_parts.pretrained_onnx import read_layers
 from train.pocket_parts.pretrained_run import read_imitation
 from train.run_folder.checkpoint import LAST
@@ -80,15 +82,32 @@ def test_imitation_goes_on_through_noise_and_says_how_much(teach, narrow_pocket)
     assert "was begun with other through_noise: True, not None" in said
 
 
-def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
-    code, said = teach("--steps", "2", "--start", "pocket", "--precision", "bf16-mixed")
+@pytest.fixture
+def ears(make_graph, tmp_path) -> str:
+    """A model file of pocket's own layers, which have learned from ESC-50."""
+    torch.manual_seed(1)
+    network = PocketNet(3, WIDTHS).eval()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.bias, -0.5, 0.5)  # a file leaves out what adds nothing
+    graph = prune(make_graph(network, WINDOW_SAMPLES, "logits"))
+    card = {"name": "ears", "labels": ["a", "b", "c"], "sample_rate": 16000, "version": "9",
+            "window_samples": WINDOW_SAMPLES, "training_data": "esc50, fold 1"}  # fmt: skip
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(card)
+    (tmp_path / "ears.onnx").write_bytes(graph.SerializeToString())
+    return str(tmp_path / "ears.onnx")
+
+
+def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, ears, capsys):
+    code, said = teach("--steps", "2", "--start", ears, "--precision", "bf16-mixed")
     assert code == 0, said
-    assert "warning: pocket.onnx has learned from esc50: what is held out now may" in said
+    assert "warning: ears.onnx has learned from esc50: what is held out now may" in said
     # Two steps of a rate that only begins to rise: what the layers say is still the file's.
     body = PocketBody(2, WIDTHS).eval()
     body.load_state_dict(weights_of(teach.folder / "imitation"), strict=False)
     clips = open_clips(teach.data, 16000)
-    layers, about = read_layers("pocket", PocketBody(1, WIDTHS), clips)
+    layers, about = read_layers(ears, PocketBody(1, WIDTHS), clips)
     theirs = PocketBody(2, WIDTHS).eval()
     theirs.load_state_dict(layers, strict=False)
     windows = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (8, 24000))).float()
@@ -100,18 +119,18 @@ def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
     assert abs(alike[2]) < 0.3
     config = json.loads((teach.folder / "imitation" / "config.json").read_text())
     assert config["layers_of"] == json.loads(json.dumps(about))
-    assert config["commands"][0].endswith("--start pocket --steps 2 --batch 8 --seed 1 "
+    assert config["commands"][0].endswith("--start ears.onnx --steps 2 --batch 8 --seed 1 "
                                           "--precision bf16-mixed")  # fmt: skip
 
     pocket = ["--data", str(teach.data), "--threads", "1", "--test-fold", "3", "--last-layer"]
     pocket += ["--accelerator", "cpu", "--start", str(teach.folder / "imitation")]
     assert train_network("pocket", [*pocket, "--save", str(teach.folder / "named")]) == 0
-    assert "warning: pocket.onnx has learned from esc50" in capsys.readouterr().err
+    assert "warning: ears.onnx has learned from esc50" in capsys.readouterr().err
     named = json.loads((teach.folder / "named" / "config.json").read_text())
-    assert named["layers_of"]["name"] == "pocket"
+    assert named["layers_of"]["name"] == "ears"
     assert "layers_of" not in named["imitation"]
     text = describe_data(named)
-    assert "It began with the layers of pocket, version " in text
+    assert "It began with the layers of ears, version " in text
     assert "says of 16 windows" in text
     again = ["--steps", "2", "--start", str(teach.folder / "imitation"), "--seed", "2"]
     assert teach(*again, save="second")[0] == 0
