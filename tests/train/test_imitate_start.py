@@ -11,22 +11,20 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from graphs import NARROW
-from imitating import first, teach, weights_of
+from imitating import ears, first, teach, weights_of
 from safetensors.torch import load_file, save_file
 
 from export.card.describe_run import _describe_imitation, describe_data
-from export.graph.prune import prune
-from streamclf.core.card import METADATA_KEY
 from train.cli.network_command import main as train_network
 from train.datasets import open_clips
 from train.nets.log_mel import LogMel
-from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
+from train.nets.pocket_network import WIDTHS, PocketBody
 from train.pocket_parts.pretrained_onnx import read_layers
 from train.pocket_parts.pretrained_run import read_imitation
 from train.run_folder.checkpoint import LAST
 from train.run_folder.reproduce import list_commands
 
-__all__ = ["first", "teach"]
+__all__ = ["ears", "first", "teach"]
 
 pytestmark = pytest.mark.train
 
@@ -80,23 +78,6 @@ def test_imitation_goes_on_through_noise_and_says_how_much(teach, narrow_pocket)
     code, said = teach(*start[:-1], "--resume", save="second")
     assert code == 2
     assert "was begun with other through_noise: True, not None" in said
-
-
-@pytest.fixture
-def ears(make_graph, tmp_path) -> str:
-    """A model file of pocket's own layers, which have learned from ESC-50."""
-    torch.manual_seed(1)
-    network = PocketNet(3, WIDTHS).eval()
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(layer.bias, -0.5, 0.5)  # a file leaves out what adds nothing
-    graph = prune(make_graph(network, WINDOW_SAMPLES, "logits"))
-    card = {"name": "ears", "labels": ["a", "b", "c"], "sample_rate": 16000, "version": "9",
-            "window_samples": WINDOW_SAMPLES, "training_data": "esc50, fold 1"}  # fmt: skip
-    entry = graph.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(card)
-    (tmp_path / "ears.onnx").write_bytes(graph.SerializeToString())
-    return str(tmp_path / "ears.onnx")
 
 
 def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, ears, capsys):
