@@ -25,6 +25,7 @@ from train.distillation.common_scale import (
 from train.distillation.wide import make_wide, read_pupil
 from train.evaluation import agreement
 from train.evaluation.agreement import (
+    OFF_RATIO,
     Agreement,
     choose_thresholds,
     describe_labels,
@@ -92,7 +93,7 @@ def test_threshold_of_a_label_is_above_what_the_teacher_denies() -> None:
     assert chosen.of("easy").on < 0.3
     assert 0.55 < chosen.of("hard").on <= 0.7
     assert chosen.of("rare").on == pytest.approx(chosen.on, abs=0.03)
-    assert chosen.of("hard").off == pytest.approx(chosen.of("hard").on / 4, abs=1e-3)
+    assert chosen.of("hard").off == pytest.approx(chosen.of("hard").on * OFF_RATIO, abs=1e-3)
     on = [choose_thresholds(heard, names, [], p).of("hard").on for p in (0.6, 0.8, 0.95)]
     assert on == sorted(on)
 
@@ -126,6 +127,18 @@ def test_clips_of_a_labelled_set_count_and_speak_for_rare_labels() -> None:
     only_clips = choose_thresholds(clips, names, [], 0.7)
     assert after.of("rare").on == pytest.approx(only_clips.on, abs=0.02)
     assert after.of("noisy").on > 0.3
+
+
+def test_clips_outweigh_mixtures_where_they_decide() -> None:
+    rows = [(0.5, 0.9, 20), (0.25, 0.0, 100)]
+    heard, names = make_agreement(cough=rows, hiss=rows)
+    clips = hear_of_clips(
+        np.array([[0.22, 0.0]] * 30 + [[0.1, 0.0]] * 30), np.array([0] * 30 + [1] * 30), [[0], []]
+    )
+    assert choose_thresholds(heard, names, [], 0.6).of("cough").on > 0.25
+    chosen = choose_thresholds(heard, names, [], 0.6, clips)
+    assert 0.1 < chosen.of("cough").on <= 0.22  # 100 wrong events of mixtures count 10
+    assert chosen.of("hiss").on > 0.25  # no clip decides of this: all of them count
 
 
 def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:
@@ -174,7 +187,7 @@ def test_export_takes_thresholds_and_figures_from_the_run(
     given = torch.sigmoid(torch.from_numpy(logits))
     np.testing.assert_allclose(given, scale.scores(raw), atol=1e-3)
     assert card.thresholds.on == kept["thresholds"]["on"]
-    assert set(card.precisions) == {"0.4", "0.5", "0.6", "0.7", "0.8", "0.9"}
+    assert set(card.precisions) == {"0.4", "0.5", "0.6", "0.65", "0.7", "0.8", "0.9"}
     assert card.accuracy["held_out"] == kept["held_out"]
     assert "not tuned" not in card.description
     assert card.description.endswith("(begun with --passes 4)")
