@@ -144,6 +144,24 @@ def test_clips_outweigh_mixtures_where_they_decide() -> None:
     assert stricter.of("hiss") == chosen.of("hiss")
 
 
+def test_mixtures_in_which_somebody_speaks_keep_their_weight() -> None:
+    heard, _ = make_agreement(cough=[(0.5, 0.9, 20), (0.25, 0.0, 60)])
+    targets = np.array([0] * 30 + [1] * 30)
+    clips = hear_of_clips(np.array([[0.22, 0.0]] * 30 + [[0.1, 0.0]] * 30), targets, [[0], []])
+    on = [
+        choose_thresholds(beside(heard, speech), ["cough", "Speech"], [], 0.6, clips).of("cough").on
+        for speech in (0.0, 0.9)
+    ]
+    assert on[0] <= 0.22
+    assert on[1] > 0.25
+
+
+def beside(heard: Agreement, said: float) -> Agreement:
+    """One more label, which the teacher says of all."""
+    more = np.full((len(heard.said), 1), said)
+    return Agreement(np.hstack([heard.peaks, 0 * more]), np.hstack([heard.said, more]), heard.first)
+
+
 def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:
     heard, names = make_agreement(dog=[(0.6, 0.9, 6), (0.6, 0.0, 2), (0.2, 0.9, 2), (0.6, 0.2, 5)])
     chosen = agreement.Thresholds(on=0.5, off=0.3)

@@ -9,7 +9,8 @@ decides nothing.
 Clips of a labelled set may be added: there a label is right where it means the clip's class, wrong
 where it means another, and all others decide nothing. A label of which clips decide has events of
 two kinds: an event in a mixture has only `MIXTURES_COUNT` of the weight of one in a clip, because
-there a teacher guesses, and here it is known what sounds.
+there a teacher guesses, and here it is known what sounds. Mixtures in which somebody speaks keep
+their weight: clips do not tell what syllables are taken for.
 
 A rare label has too few events to know from them how many are right. So each label is credited with
 `PRIOR_EVENTS` more, as many of them right as of all labels at the same threshold (of the labelled
@@ -50,9 +51,10 @@ MIXTURES_COUNT = 0.3
 
 Beside a class's 24 clips stand 3,584 mixtures. What a teacher denies of ten mixed seconds outweighs
 what the clips say: coughs reach averages of 0.19 to 0.26, and a threshold of 0.35 was chosen for
-them. Weights of 0.1 and less find still more of the soundscapes, but syllables become sneezes, 14
-an hour: that is what mixtures know (research/trunk.md).
+them. Lower weights find still more of the soundscapes, and make sneezes of syllables
+(research/trunk.md).
 """
+SPEECH = "Speech"
 
 PRECISION = 0.5
 NAMED_PRECISION = 0.6
@@ -178,19 +180,19 @@ def choose_thresholds(
         never: Labels that are never reported; they decide nothing.
         precision: Part of the events that should be right, 0..1.
         clips: What the network and the names say of labelled clips. Their events count, too; rare
-            labels are credited with events like these alone; and a mixture's event of a label of
-            which clips decide counts `MIXTURES_COUNT`.
+            labels are credited with events like these alone; and an event of a label of which
+            clips decide counts `MIXTURES_COUNT` in a mixture without speech.
         named_precision: Of the labels of which clips decide (that of all).
     """
     silent = [label in never for label in labels]
-    right, wrong, weight = _counts(heard, silent)
-    prior = right, wrong, weight
-    decided = np.zeros(len(labels), bool)
-    if clips is not None:
-        prior = _counts(clips, silent)
+    if clips is None:
+        decided = np.zeros(len(labels), bool)
+        prior = right, wrong, _ = _counts(heard, silent)
+    else:
         decided = ((clips.said >= SAID) | (clips.said < DENIED)).any(axis=0)
-        share = np.where(decided, MIXTURES_COUNT, 1.0)
-        right, wrong = share * right + prior[0], share * wrong + prior[1]
+        prior = _counts(clips, silent)
+        right, wrong, _ = _counts(heard, silent, _shares(heard, labels, decided))
+        right, wrong = right + prior[0], wrong + prior[1]
     n_right, n_wrong = ((own * prior[2]).sum(axis=1) for own in prior[:2])
     # High thresholds are reached by next to nothing, and no less is right there.
     of_all = np.maximum.accumulate(n_right / np.maximum(n_right + n_wrong, 1e-9))
@@ -265,11 +267,23 @@ def average_precision(values: Floats, right: Flags) -> float:
     return float(precision[hits].mean())
 
 
-def _counts(heard: Agreement, silent: Sequence[bool]) -> tuple[Floats, Floats, Floats]:
+def _shares(heard: Agreement, labels: Sequence[str], decided: Flags) -> Floats:
+    """Weight of an event in each mixture, ``(stretches, labels)``: less of labels of clips."""
+    shares = np.ones(heard.said.shape)
+    light = np.ones(len(shares), bool)
+    if SPEECH in labels:
+        light = heard.said[:, labels.index(SPEECH)] < SAID
+    shares[np.ix_(light, decided)] = MIXTURES_COUNT
+    return shares
+
+
+def _counts(
+    heard: Agreement, silent: Sequence[bool], shares: Floats | float = 1.0
+) -> tuple[Floats, Floats, Floats]:
     """Right and wrong events at each threshold, ``(grid, labels)``, and each label's weight."""
     said, denied = heard.said >= SAID, heard.said < DENIED
-    right = np.stack([((heard.peaks >= on) & said).sum(axis=0) for on in GRID]).astype(float)
-    wrong = np.stack([((heard.peaks >= on) & denied).sum(axis=0) for on in GRID]).astype(float)
+    right = np.stack([(shares * ((heard.peaks >= on) & said)).sum(axis=0) for on in GRID])
+    wrong = np.stack([(shares * ((heard.peaks >= on) & denied)).sum(axis=0) for on in GRID])
     weight = MOST / np.maximum(MOST, said.sum(axis=0))
     return right, wrong, np.where(silent, 0.0, weight)
 
