@@ -35,7 +35,7 @@ from streamclf.model.write_file import write_model
 from train.datasets.audioset import no_events, read_broader, read_label_names
 from train.distillation.common_scale import CommonScale
 from train.distillation.wide import AGREEMENT, make_wide, read_pupil
-from train.evaluation.agreement import DENIED, FEWEST, SAID
+from train.evaluation.agreement import DENIED, FEWEST, MIXTURES_COUNT, SAID
 from train.nets.dft import FramePower
 from train.nets.efficientat import (
     FLOOR,
@@ -181,7 +181,8 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
             f"of the whole ({SAID:g} or more), of the labels it says of {FEWEST} or more; first: "
             "the same label first, of windows; thresholds: chosen by the mixtures of sounds it "
             "learned from, judged on those of the held-out packages; an event is right where the "
-            f"teacher says the label, wrong where its score is below {DENIED:g}"
+            f"teacher says the label, wrong where its score is below {DENIED:g}; of labels that "
+            f"labelled clips decide on, one in a mixture counts {MIXTURES_COUNT:g}"
         )
         return msgspec.convert(
             msgspec.to_builtins(card)

@@ -49,6 +49,7 @@ from train.distillation.pupil import AnyPupil
 from train.distillation.wide import AGREEMENT
 from train.evaluation.agreement import (
     DENIED,
+    NAMED_PRECISION,
     PRECISION,
     PRECISIONS,
     Agreement,
@@ -141,7 +142,9 @@ def conclude(
     never = no_events(labels)
     chosen = {f"{p:g}": choose_thresholds(training, labels, never, p, named) for p in PRECISIONS}
     return {
-        "thresholds": msgspec.to_builtins(chosen[f"{PRECISION:g}"]),
+        "thresholds": msgspec.to_builtins(
+            choose_thresholds(training, labels, never, PRECISION, named, NAMED_PRECISION)
+        ),
         "precisions": msgspec.to_builtins(chosen),
         "training": describe_labels(training, labels),
         "held_out": describe_labels(judged, labels)

@@ -51,7 +51,7 @@ from train.distillation.fresh_run import check_start, hasten, learn_fresh, windo
 from train.distillation.heard import PER_SHARD, Heard
 from train.distillation.names import Named, as_sounds, open_named, weigh
 from train.distillation.pupil import PUPILS, WIDE, AnyPupil, Pupil, StreamedPupil
-from train.distillation.schooling import QUIET_DB, QUIET_SHARE, Schooling
+from train.distillation.schooling import NOISE_SHARE, QUIET_DB, QUIET_SHARE, SNR_DB, Schooling
 from train.distillation.wide import PUPIL
 from train.loop.batch_norm import N_BATCHES, recompute_statistics
 from train.loop.learner import Learner
@@ -215,6 +215,15 @@ def make_parser() -> Parser:
     option("--crops", type=int, default=2, help="crops of each fresh mixture (2)")
     option("--filtered", type=float, default=0.3, metavar="SHARE", help="part of the fresh tracks "
            "that are filtered, 0 to 1 (0.3)")  # fmt: skip
+    option("--alone", type=float, default=0.0, metavar="SHARE", help="part of the fresh stretches "
+           "of short sounds in which these come alone, with long pauses, 0 to 1 (0)")  # fmt: skip
+    option("--clean", type=float, metavar="DB", help="learn labels of fresh mixtures also from "
+           "what the teacher says of each source alone (scores in --weights), in windows in which "
+           "it is so many dB over all else, or more")  # fmt: skip
+    option("--noise", type=float, default=NOISE_SHARE, metavar="SHARE", help="part of what it "
+           f"hears that lies under noise, 0 to 1 ({NOISE_SHARE:g})")  # fmt: skip
+    option("--lowest-snr", type=float, default=SNR_DB[0], metavar="DB", help="the loudest moment "
+           f"over this noise at least, in dB ({SNR_DB[0]:g})")  # fmt: skip
     option("--workers", type=int, default=0, help="processes that decide what is in fresh mixtures "
            "(0)")  # fmt: skip
     option("--start", type=Path, metavar="RUN", help="begin a --fresh run with the state of "
@@ -253,7 +262,7 @@ def check(options: argparse.Namespace) -> None:
         value = getattr(options, option)
         if value is not None and value < lowest:
             raise UsageError(f"--{option} is {value}, must be {lowest} or more")
-    for option in ("filtered", "average"):
+    for option in ("filtered", "average", "alone", "noise"):
         if not 0 <= getattr(options, option) <= 1:
             raise UsageError(f"--{option} is {getattr(options, option)}, must lie in 0..1")
     if options.minutes is not None and not options.minutes > 0:
@@ -270,8 +279,12 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--named-share is {options.named_share:g}, must lie between 0 and 1")
     if options.names_weight < 0:
         raise UsageError(f"--names-weight is {options.names_weight:g}, must be 0 or more")
-    for option in ("minutes", "steps", "start", "named"):
-        if not options.fresh and getattr(options, option) is not None:
+    if not options.lowest_snr <= SNR_DB[1]:
+        raise UsageError(f"--lowest-snr is {options.lowest_snr:g}, must be {SNR_DB[1]:g} or less")
+    only_fresh = ("minutes", "steps", "start", "named", "clean")
+    given = {name: getattr(options, name) for name in only_fresh}
+    for option, value in (given | {"alone": options.alone or None}).items():
+        if not options.fresh and value is not None:
             raise UsageError(f"--{option} goes with --fresh: add it")
 
 
@@ -300,7 +313,7 @@ def make_tracks(
         free = {source: weights.get(source, 1.0) for source in sources}
         weights |= weigh(named.clips, free, named.share)
         clips = pool([clips, as_sounds(named.clips, clips)])
-    return _tracks(clips, weights), _tracks(held_out, weights)
+    return _tracks(clips, weights, options.alone), _tracks(held_out, weights)
 
 
 def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
@@ -337,9 +350,9 @@ def read_weights(paths: Sequence[Path]) -> dict[str, float]:
     return weights
 
 
-def _tracks(clips: ClipSet, weights: dict[str, float]) -> Tracks:
+def _tracks(clips: ClipSet, weights: dict[str, float], alone: float = 0.0) -> Tracks:
     sources = dict.fromkeys(clip.source for clip in clips.clips)
-    return Tracks(clips, [weights.get(source, 1.0) for source in sources])
+    return Tracks(clips, [weights.get(source, 1.0) for source in sources], alone)
 
 
 def describe(
@@ -368,6 +381,11 @@ def describe(
     if options.fresh:
         config |= {"shards": 0, "passes": 0, "minutes": options.minutes}
         config["fresh"] = {"crops": options.crops, "filtered": options.filtered}
+        config["fresh"] |= {"alone": options.alone} if options.alone else {}
+        config["fresh"] |= {} if options.clean is None else {"clean": options.clean}
+    noise = {"share": options.noise, "lowest_snr": options.lowest_snr}
+    if noise != {"share": NOISE_SHARE, "lowest_snr": SNR_DB[0]}:
+        config["noise"] = noise
     if options.start is not None:
         start = check_start(options.start, options.layers, names=options.named is not None)
         config["commands"] = [*start.pop("commands"), *config["commands"]]
@@ -446,6 +464,7 @@ def learn(
     teacher, _ = open_efficientat(options.teacher)
     front_end = training.front_end
     schooling = Schooling(recipe, front_end, make_noises(front_end, 16000, torch.device("cpu")))
+    schooling.noise_share, schooling.snr_db = options.noise, (options.lowest_snr, SNR_DB[1])
     if not options.resume:
         pupil.begin(teacher)
         first = [training.get(number) for number in range(N_MEASURED)]

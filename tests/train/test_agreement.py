@@ -25,6 +25,7 @@ from train.distillation.common_scale import (
 from train.distillation.wide import make_wide, read_pupil
 from train.evaluation import agreement
 from train.evaluation.agreement import (
+    OFF_RATIO,
     Agreement,
     choose_thresholds,
     describe_labels,
@@ -92,7 +93,7 @@ def test_threshold_of_a_label_is_above_what_the_teacher_denies() -> None:
     assert chosen.of("easy").on < 0.3
     assert 0.55 < chosen.of("hard").on <= 0.7
     assert chosen.of("rare").on == pytest.approx(chosen.on, abs=0.03)
-    assert chosen.of("hard").off == pytest.approx(chosen.of("hard").on / 4, abs=1e-3)
+    assert chosen.of("hard").off == pytest.approx(chosen.of("hard").on * OFF_RATIO, abs=1e-3)
     on = [choose_thresholds(heard, names, [], p).of("hard").on for p in (0.6, 0.8, 0.95)]
     assert on == sorted(on)
 
@@ -126,6 +127,39 @@ def test_clips_of_a_labelled_set_count_and_speak_for_rare_labels() -> None:
     only_clips = choose_thresholds(clips, names, [], 0.7)
     assert after.of("rare").on == pytest.approx(only_clips.on, abs=0.02)
     assert after.of("noisy").on > 0.3
+
+
+def test_clips_outweigh_mixtures_where_they_decide() -> None:
+    rows = [(0.5, 0.9, 20), (0.25, 0.0, 60)]
+    heard, names = make_agreement(cough=rows, hiss=rows)
+    clips = hear_of_clips(
+        np.array([[0.22, 0.0]] * 30 + [[0.1, 0.0]] * 30), np.array([0] * 30 + [1] * 30), [[0], []]
+    )
+    assert choose_thresholds(heard, names, [], 0.6).of("cough").on > 0.25
+    chosen = choose_thresholds(heard, names, [], 0.6, clips)
+    assert 0.1 < chosen.of("cough").on <= 0.22  # 60 wrong events of mixtures count 18
+    assert chosen.of("hiss").on > 0.25  # no clip decides of this: all of them count
+    stricter = choose_thresholds(heard, names, [], 0.6, clips, 0.8)
+    assert stricter.of("cough").on > 0.22
+    assert stricter.of("hiss") == chosen.of("hiss")
+
+
+def test_mixtures_in_which_somebody_speaks_keep_their_weight() -> None:
+    heard, _ = make_agreement(cough=[(0.5, 0.9, 20), (0.25, 0.0, 60)])
+    targets = np.array([0] * 30 + [1] * 30)
+    clips = hear_of_clips(np.array([[0.22, 0.0]] * 30 + [[0.1, 0.0]] * 30), targets, [[0], []])
+    on = [
+        choose_thresholds(beside(heard, speech), ["cough", "Speech"], [], 0.6, clips).of("cough").on
+        for speech in (0.0, 0.9)
+    ]
+    assert on[0] <= 0.22
+    assert on[1] > 0.25
+
+
+def beside(heard: Agreement, said: float) -> Agreement:
+    """One more label, which the teacher says of all."""
+    more = np.full((len(heard.said), 1), said)
+    return Agreement(np.hstack([heard.peaks, 0 * more]), np.hstack([heard.said, more]), heard.first)
 
 
 def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:

@@ -11,6 +11,7 @@ import pytest
 import soxr
 import torch
 from distilling import TONES, distil_once, learned, make_clips, small, sounds, teacher
+from torch.nn import functional as F
 
 from export.card.describe_run import describe_data
 from export.published import describe_pupil
@@ -22,9 +23,11 @@ from train.base.errors import UsageError as WrongUsageError
 from train.cli.network_command import main as train_network
 from train.datasets.prepared import open_prepared, pool
 from train.distillation import fresh_run, names
+from train.distillation.clean_sources import CleanSources
 from train.distillation.fresh import DeviceEar, Fresh
 from train.distillation.heard import Ear
-from train.distillation.schooling import Crops
+from train.distillation.pupil import PUPILS
+from train.distillation.schooling import Crops, Schooling
 from train.distillation.streamed_layers import read_distilled
 from train.loop.batch_norm import recompute_statistics
 from train.nets.efficientat import open_efficientat
@@ -231,6 +234,10 @@ def test_fresh_run_learns_for_some_time_from_the_teachers_weights(
             ["--fresh", "--steps", "1", "--named", "d", "--folds", "1", "--layers", "pocket"],
             "--named is for --layers teacher",
         ),
+        (["--fresh", "--steps", "1", "--noise", "2"], "--noise is 2.0, must lie in 0..1"),
+        (["--fresh", "--steps", "1", "--lowest-snr", "40"], "--lowest-snr is 40, must be 30"),
+        (["--clean", "0", "--cache", "c"], "--clean goes with --fresh"),
+        (["--alone", "0.5", "--cache", "c"], "--alone goes with --fresh"),
         ([], "--cache is missing"),
     ],
 )
@@ -333,3 +340,89 @@ def test_named_set_has_its_share_of_the_draws() -> None:
     named = make_clips(*(("b", 200.0, 0.5), ("b", 300.0, 0.5), ("c", 400.0, 0.5)))
     drawn = names.weigh(named, {"a": 3.0, "d": 1.0}, 0.75)
     assert drawn == {"b": 6.0, "c": 6.0}
+
+
+def test_it_is_known_where_each_source_is_heard() -> None:
+    # A tone that comes alone, and a long one without end.
+    pair = Tracks(make_clips(("short", 900.0, 0.5), ("long", 300.0, 12.0)), [1.0, 1.0], alone=1.0)
+    random = np.random.default_rng(2)
+    plans = [pair.plan(random) for _ in range(24)]
+    waveforms, measured = Mixer(pair, CPU).mix_and_measure(collate(plans, pair.n_samples))
+    assert waveforms.shape == (24, pair.n_samples)
+    seen = 0
+    for row, plan in enumerate(plans):
+        stretches = [own for track in plan.tracks for own in track if own.takes]
+        assert sorted(own.source for own in stretches) == sorted(
+            k for k in measured["sources"][row].tolist() if k >= 0
+        )
+        if len(stretches) > 1 or plan.noise is not None or stretches[0].source != 0:
+            continue
+        # It is heard where its takes lie, and nowhere else.
+        sounds = np.zeros(pair.n_samples, bool)
+        for take in stretches[0].takes:
+            sounds[take.at : take.at + take.n] = True
+        whole, some = (getattr(sounds.reshape(100, -1), kind)(axis=1) for kind in ("all", "any"))
+        slot = measured["sources"][row].tolist().index(0)
+        heard = (measured["audible"][row, slot] > 1).numpy()
+        assert heard[whole].all()
+        assert not heard[~some].any()
+        assert whole.sum() < 60  # there are pauses
+        seen += 1
+    assert seen > 2
+
+
+def test_takes_come_alone_where_that_is_wanted() -> None:
+    clips = make_clips(("a", 400.0, 0.3))
+    often, rarely = (
+        np.mean([sum(len(s.takes) for t in tracks.plan(random).tracks for s in t)
+                 for random in [np.random.default_rng(3)] for _ in range(60)])
+        for tracks in (Tracks(clips), Tracks(clips, alone=1.0))
+    )  # fmt: skip
+    assert rarely < 0.4 * often
+
+
+def test_labels_of_a_source_that_is_heard_are_learned_from_it_alone() -> None:
+    scores = np.zeros((2, 527), np.float32)
+    scores[0, 7], scores[1, 9] = 0.8, 0.6
+    clean = CleanSources(scores, 0.0, CPU)
+    audible = torch.zeros(1, 3, 100)
+    audible[0, 0, 20:22] = 2.0  # two steps, louder than the rest
+    audible[0, 1, 50:60] = 0.5  # ten steps, drowned
+    audible[0, 1, 60:63] = 1.5  # three that are not
+    shard = {"audible": audible, "sources": torch.tensor([[0, 1, -1]])}
+    said = clean.said(shard, np.array([0]), np.array([[0, 6, 10, 20, 21, 22, 40, 46, 48]]))
+    assert said.shape == (9, 527)
+    assert said[:, 7].tolist() == pytest.approx([0, 0.8, 0.8, 0.8, 0.8, 0, 0, 0, 0])
+    assert said[:, 9].tolist() == pytest.approx([0, 0, 0, 0, 0, 0, 0, 0, 0.6])
+    assert said.sum() == pytest.approx(4 * 0.8 + 0.6)
+
+
+def test_fresh_run_learns_from_sources_alone(sounds, teacher, learned, tmp_path, capsys) -> None:
+    more = "--steps", "1", "--start", str(learned), "--clean", "-6", "--alone", "0.5"
+    assert fresh_run_of(sounds, teacher, tmp_path / "none", *more) == 2
+    assert "but --weights has no scores of any" in capsys.readouterr().err
+    names = np.array([source for source, _, _ in TONES])
+    scores = np.full((len(names), 527), 0.9, np.float16)
+    weights = tmp_path / "weights.npz"
+    np.savez(weights, source=names, weight=np.ones(len(names)), scores=scores)
+    more = *more, "--weights", str(weights), "--noise", "1", "--lowest-snr", "-8"
+    assert fresh_run_of(sounds, teacher, tmp_path / "clean", *more) == 0
+    run = distil.RunFolder.open(tmp_path / "clean")
+    config = run.read_json("config.json")
+    assert config["fresh"] == {"crops": 2, "filtered": 0.3, "alone": 0.5, "clean": -6.0}
+    assert config["noise"] == {"share": 1.0, "lowest_snr": -8.0}
+
+
+def test_labels_are_as_sure_as_the_mixture_or_the_source_says(teacher) -> None:
+    network, _ = open_efficientat(teacher)
+    pupil = PUPILS["teacher"]()
+    schooling = Schooling(None, StreamedMel(), torch.zeros(0))
+    schooling.trainable(pupil)
+    schooling.teacher_head = network.classifier
+    given, said = torch.randn(5, 384 + 527), torch.rand(5, 384)
+    of_mixtures = schooling.errors(given, said)
+    for one, same in zip(schooling.errors(given, F.pad(said, (0, 527))), of_mixtures, strict=True):
+        torch.testing.assert_close(one, same)
+    sure = schooling.errors(given, F.pad(said, (0, 527), value=1.0))
+    torch.testing.assert_close(sure[0], of_mixtures[0])
+    torch.testing.assert_close(sure[2], F.softplus(-given[:, 384:]).sum(dim=1))

@@ -42,6 +42,10 @@ far takes differ from each other."""
 PAUSE_S = 1.5
 """The longest mean pause of a track between takes."""
 
+ALONE_PAUSE_S, ALONE_AT_S = 8.0, 6.0
+"""The longest mean pause in a track whose takes come alone, and when its first one comes at the
+latest."""
+
 NOISE_SHARE, SNR_DB = 0.25, (0.0, 40.0)
 ROOM_SHARE, ROOM_S = 0.2, (0.1, 0.7)
 N_NOISES = 64
@@ -79,11 +83,13 @@ class Stretch:
         begin: Its first sample in the mixture.
         end: One after its last sample.
         takes: What sounds there, one after the other.
+        source: Number of the source.
     """
 
     begin: int
     end: int
     takes: list[Take]
+    source: int
 
 
 @dataclass(frozen=True)
@@ -111,18 +117,22 @@ class Tracks:
     Attributes:
         clips: Recordings of one channel.
         n_samples: Of a mixture.
+        sources: Names of the sources.
         noises: Made noises, ``(n_samples,)`` each, with a root mean square of `LOUDNESS`.
     """
 
-    def __init__(self, clips: ClipSet, weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, clips: ClipSet, weights: Sequence[float] | None = None, alone: float = 0.0
+    ) -> None:
         """Get ready.
 
         Args:
             clips: With their sources.
             weights: How often each source is drawn, in the order of their first clips; all alike
                 unless given.
+            alone: Part of the stretches in which short takes come alone, with long pauses.
         """
-        self.clips = clips
+        self.clips, self.alone = clips, alone
         self.n_samples = round(SECONDS * clips.sample_rate)
         takes: dict[str, list[int]] = {}
         for index, clip in enumerate(clips.clips):
@@ -175,18 +185,23 @@ class Tracks:
             end = self.n_samples
             if random.random() < CHANGES:
                 end = min(end, at + round(random.uniform(*CHANGE_S) * rate))
-            stretches.append(Stretch(at, end, self._plan_takes(random, at, end)))
+            stretches.append(self._plan_stretch(random, at, end))
             at = end
         return stretches
 
-    def _plan_takes(self, random: np.random.Generator, begin: int, end: int) -> list[Take]:
+    def _plan_stretch(self, random: np.random.Generator, begin: int, end: int) -> Stretch:
         """Let one source sound in a stretch."""
         rate = self.clips.sample_rate
         place = np.searchsorted(self._edges, random.random(), side="right")
-        choices = self._takes[min(int(place), len(self._takes) - 1)]
+        source = min(int(place), len(self._takes) - 1)
+        choices = self._takes[source]
         warp = random.uniform(-WARP, WARP) if random.random() < WARPED else 0.0
         pause = random.uniform(0, PAUSE_S)
         at = begin + (round(random.uniform(0, 0.5) * rate) if random.random() < 0.5 else 0)
+        short = self.clips.clips[choices[0]].n_samples <= LONG_S * rate
+        if self.alone and short and random.random() < self.alone:
+            pause = random.uniform(PAUSE_S, ALONE_PAUSE_S)
+            at = min(begin + round(random.uniform(0, ALONE_AT_S) * rate), max(begin, end - rate))
         takes = []
         while at < end:
             clip = self.clips.clips[random.choice(choices)]
@@ -203,7 +218,7 @@ class Tracks:
             n = min(n, end - at)
             takes.append(Take(at, n, clip.offset + first, n_read, speed))
             at += max(n, rate // 20) + int(random.exponential(pause) * rate)
-        return takes
+        return Stretch(begin, end, takes, source)
 
     def _fill(self, stretch: Stretch, track: Waveform) -> None:
         loudness, heard = 0.0, 0

@@ -30,6 +30,15 @@ FILTER_DB = 5.0
 BAND_SHARE, HIGH_PASS_HZ, LOW_PASS_HZ = 0.4, (100.0, 800.0), (1200.0, 7000.0)
 """Part of the filters that let a band pass alone, as small loudspeakers and walls do."""
 
+LEVEL_S = 0.1
+"""Levels of sources are measured in steps of it."""
+
+LOUD = 10**-1.5
+"""A source is silent where its power is less than this part of its highest."""
+
+MOST_SOURCES = 8
+"""Of so many sources of a mixture it is known where they are heard."""
+
 PlanBatch = dict[str, Tensor]
 
 
@@ -48,7 +57,8 @@ def collate(plans: Sequence[Plan], n_samples: int) -> PlanBatch:
     ]
     takes: list[tuple[int, int, int, int, int]] = []
     speeds: list[float] = []
-    stretches: list[int] = []
+    stretches: list[tuple[int, ...]] = []
+    n_of_row = [0] * len(plans)
     for place, (number, row) in enumerate(tracks):
         for stretch in plans[row].tracks[number]:
             if not stretch.takes:
@@ -57,7 +67,10 @@ def collate(plans: Sequence[Plan], n_samples: int) -> PlanBatch:
                 start = place * n_samples + take.at
                 takes.append((start, take.n, take.begin, take.n_read, len(stretches)))
                 speeds.append(take.speed)
-            stretches.append(sum(take.n for take in stretch.takes))
+            heard = sum(take.n for take in stretch.takes)
+            own = (heard, place, row, n_of_row[row], stretch.begin, stretch.end, stretch.source)
+            stretches.append(own)
+            n_of_row[row] += 1
     noises = [(row, *plan.noise) for row, plan in enumerate(plans) if plan.noise is not None]
     echoes = [(row, plan.echo) for row, plan in enumerate(plans) if plan.echo is not None]
     responses = np.zeros((len(echoes), max((len(e) for _, e in echoes), default=0)), np.float32)
@@ -66,7 +79,7 @@ def collate(plans: Sequence[Plan], n_samples: int) -> PlanBatch:
     arrays = {
         "takes": np.array(takes, np.int64).reshape(-1, 5).T,
         "speeds": np.array(speeds, np.float64),
-        "heard": np.array(stretches, np.int64),
+        "stretches": np.array(stretches, np.int64).reshape(-1, 7).T,
         "rows": np.array([row for _, row in tracks], np.int64),
         "gains": np.array([plans[row].gains[number] for number, row in tracks], np.float32),
         "noise_rows": np.array([row for row, _, _ in noises], np.int64),
@@ -124,6 +137,19 @@ class Mixer:
         Args:
             batch: From `collate`, with or without `draw_filters`'s, anywhere.
         """
+        return self.mix_and_measure(batch)[0]
+
+    def mix_and_measure(self, batch: PlanBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Make the mixtures, and find where each of their sources is heard.
+
+        Args:
+            batch: As of `mix`.
+
+        Returns:
+            The mixtures; and ``sources`` ``(mixtures, most)``, numbers of the sources of each, -1
+            for none, with ``audible`` ``(mixtures, most, steps)``: power of each source over that
+            of all else in each `LEVEL_S`, 0 where it is silent (`LOUD`).
+        """
         n_sounding = int(batch["takes"][1].sum())
         rows = batch["rows"]
         numbers = _runs(rows.tolist())
@@ -133,6 +159,7 @@ class Mixer:
             own = here["filter_rows"]
             tracks[own] = self._filter(tracks[own], here["knots"], here["edges"])
         tracks *= here["gains"][:, None]
+        measured = self._measure(here, tracks)
         mixed = tracks[: len(here["peaks"])]
         for begin, end in numbers[1:]:
             mixed.index_add_(0, here["rows"][begin:end], tracks[begin:end])
@@ -143,7 +170,29 @@ class Mixer:
             own = here["echo_rows"]
             mixed[own] = self._in_rooms(mixed[own], here["echoes"])
         highest = mixed.abs().amax(dim=1).clamp(min=1e-6)
-        return mixed * (here["peaks"] / highest)[:, None]
+        return mixed * (here["peaks"] / highest)[:, None], measured
+
+    def _measure(self, here: PlanBatch, tracks: Tensor) -> dict[str, Tensor]:
+        step = round(LEVEL_S * self._rate)
+        powers = tracks.view(len(tracks), -1, step).square().mean(dim=2)
+        n_mixtures = len(here["peaks"])
+        whole = powers.new_zeros(n_mixtures, powers.shape[1]).index_add_(0, here["rows"], powers)
+        whole.index_add_(
+            0, here["noise_rows"],
+            here["noise_gains"].square()[:, None].expand(-1, powers.shape[1]),
+        )  # fmt: skip
+        _, place, row, slot, begin, end, source = here["stretches"]
+        at = torch.arange(powers.shape[1], device=self.device) * step
+        inside = (at + step > begin[:, None]) & (at < end[:, None])
+        own = powers[place] * inside
+        loud = own > LOUD * own.amax(dim=1, keepdim=True)
+        ratio = own / (whole[row] - own).clamp(min=1e-9) * loud
+        audible = powers.new_zeros(n_mixtures, MOST_SOURCES, powers.shape[1])
+        sources = torch.full((n_mixtures, MOST_SOURCES), -1, device=self.device)
+        # A tensor of a fixed size does not wait for the device; more sources are very rare.
+        slot = slot.clamp(max=MOST_SOURCES - 1)
+        audible[row, slot], sources[row, slot] = ratio, source
+        return {"audible": audible, "sources": sources}
 
     def _tracks(self, here: PlanBatch, n_sounding: int, n_tracks: int) -> Tensor:
         """Tracks as they are before they get their levels."""
@@ -159,8 +208,9 @@ class Mixer:
         sound = self._samples[begin + torch.minimum(left, last)].float()
         following = self._samples[begin + torch.minimum(left + 1, last)].float()
         sound = (sound + (following - sound) * share) * (1 / FULL_SCALE)
-        power = torch.segment_reduce(sound.square(), "sum", lengths=here["heard"], unsafe=True)
-        scale = (power / here["heard"]).sqrt().clamp(min=QUIETEST).reciprocal()
+        heard = here["stretches"][0].contiguous()
+        power = torch.segment_reduce(sound.square(), "sum", lengths=heard, unsafe=True)
+        scale = (power / heard).sqrt().clamp(min=QUIETEST).reciprocal()
         tracks = torch.zeros(n_tracks * self.n_samples, device=self.device)
         tracks.scatter_(0, starts[own] + within, sound * scale[stretch][own])
         return tracks.view(n_tracks, self.n_samples)

@@ -99,8 +99,12 @@ class Fresh:
         seed: Of all chance.
         ear: What hears them.
         teacher: The teacher's file.
+        measures: Whether it is said, too, where each source is heard
+            (`train.audio.tracks_on_device.Mixer.mix_and_measure`).
         front_end: The pupil's.
     """
+
+    measures = False
 
     def __init__(
         self, tracks: Tracks, seed: int, mixer: Mixer, ear: DeviceEar, teacher: Path
@@ -143,8 +147,9 @@ class Fresh:
 
     def _hear(self, made: PlanBatch) -> dict[str, Tensor]:
         with torch.no_grad():
-            waveforms = self._mixer.mix(made)
-        return self.ear.hear(waveforms, self.tracks.clips.sample_rate)
+            waveforms, measured = self._mixer.mix_and_measure(made)
+        heard = self.ear.hear(waveforms, self.tracks.clips.sample_rate)
+        return heard | measured if self.measures else heard
 
 
 def _leave_interrupts(_: int) -> None:

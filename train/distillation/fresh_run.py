@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from train.base.errors import RunError
+from train.base.errors import RunError, UsageError
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
+from train.distillation.clean_sources import CleanSources, read_scores
 from train.distillation.fresh import Fresh
 from train.distillation.names import Named, fit_names
 from train.distillation.pupil import PUPILS, AnyPupil, Pupil, make_pupil
-from train.distillation.schooling import Crops, Schooling
+from train.distillation.schooling import SNR_DB, Crops, Schooling
 from train.distillation.wide import PUPIL
 from train.loop.batch_norm import N_BATCHES, recompute_statistics
 from train.loop.learner import Learner
@@ -75,6 +76,14 @@ def learn_fresh(
     schooling.teacher_head = fresh.ear.network.classifier.requires_grad_(False)
     if named is not None:
         _begin_names(pupil, fresh, schooling, named)
+    schooling.noise_share, schooling.snr_db = options.noise, (options.lowest_snr, SNR_DB[1])
+    if options.clean is not None:
+        scores = read_scores(options.weights or (), fresh.tracks.sources)
+        if not scores.any():
+            raise UsageError("--clean takes what the teacher says of sources, but --weights has no "
+                             "scores of any: python -m train.hear_sources makes them")  # fmt: skip
+        schooling.clean = CleanSources(scores, options.clean, device)
+        fresh.measures = True
     if not options.resume and options.start is None:
         _begin(pupil.to(device), fresh, schooling, options)
     learner = Learner(schooling, pupil, fabric)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from train.audio.augment import cut
 from train.base.recipe import Recipe
+from train.distillation.clean_sources import CleanSources
 from train.distillation.heard import STEP_S, FrontEnd, column_weights, decode_spectra
 from train.distillation.pupil import HOP, AnyPupil
 from train.nets.efficientat import N_FEATURES, N_LABELS
@@ -47,10 +48,17 @@ class Schooling:
         front_end: The pupil's.
         noises: Made noises, as power.
         crops: Sizes.
+        noise_share: Part of the crops that lie under noise.
+        snr_db: Their loudest frame over the noise, from and to.
+        clean: What the teacher says of sources that it hears alone; None where labels are learned
+            from mixtures alone.
         teacher_head: What says AudioSet's labels of the teacher's features.
         names_head: What says the names of a labelled set of them, where the pupil learns these.
         names_weight: Weight of these names in the loss.
     """
+
+    noise_share, snr_db = NOISE_SHARE, SNR_DB
+    clean: CleanSources | None = None
 
     def __init__(self, recipe: Recipe | None, front_end: FrontEnd, noises: Tensor) -> None:
         self.recipe, self.front_end, self.noises = recipe, front_end, noises
@@ -76,16 +84,21 @@ class Schooling:
             random: The only source of chance.
 
         Returns:
-            ``(batch, mels, frames)``, and ``(batch * windows, 384 or 384 + 272)``.
+            ``(batch, mels, frames)``, and ``(batch * windows, 384 or 384 + 272)``, with 527 more
+            columns where it is known what sounds alone.
         """
         n_steps = (shard["spectra"].shape[2] - self.crops.n_frames) // self.crops.per_step
         starts = random.integers(0, n_steps + 1, len(rows))
         power = torch.expm1(self.cut(shard, rows, starts)) * self.front_end.floor
         power = colour(power, random, COLOUR_DB)
         noise = draw_noise(self.noises, len(power), self.crops.n_frames, random)
-        power = add_noise(power, noise, random, NOISE_SHARE, SNR_DB)
+        power = add_noise(power, noise, random, self.noise_share, self.snr_db)
         power = quieten(power, random, QUIET_SHARE, QUIET_DB)
-        return self.front_end.compress(power), self.said(shard, rows, starts)
+        said = self.said(shard, rows, starts)
+        if self.clean is not None:
+            firsts = starts[:, None] + HOP * np.arange(self.crops.n_windows)
+            said = torch.cat([said, self.clean.said(shard, rows, firsts)], dim=1)
+        return self.front_end.compress(power), said
 
     def cut(self, shard: dict[str, Tensor], rows: np.ndarray, starts: np.ndarray) -> Tensor:
         """Crops of spectra, as the teacher heard them: ``(batch, mels, frames)``.
@@ -117,13 +130,17 @@ class Schooling:
     def errors(self, given: Tensor, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(windows,)`` each: errors of features and of hints, cross-entropy of labels.
 
-        Where no hints are kept, their error is 0.
+        Where no hints are kept, their error is 0. A label is said as surely as the teacher says it
+        of the mixture, or of a source alone that is heard, whichever is more.
         """
         network = self.network
+        said, alone = said.split([len(network.mean), said.shape[1] - len(network.mean)], dim=1)
         wanted = (said - network.mean) / network.spread
         error = (given[:, : wanted.shape[1]].float() - wanted).square()
         with torch.no_grad():
             scores = torch.sigmoid(self.teacher_head(said[:, :N_FEATURES]))
+            if alone.shape[1]:
+                scores = torch.maximum(scores, alone)
         logits = given[:, -N_LABELS:].float()
         entropy = F.binary_cross_entropy_with_logits(logits, scores, reduction="none").sum(dim=1)
         hinted = error[:, N_FEATURES:].sum(dim=1) / max(1, error.shape[1] - N_FEATURES)
