@@ -278,7 +278,7 @@ def test_a_recording_that_has_changed_is_told(store, place, tmp_path):
     with pytest.raises(ChangedError, match=r"s3://field/here/a.wav: has changed since the plan"):
         place.check_unchanged("a.wav", listed.bytes, listed.mark)
     place.put_whole("a.wav", b"123456")
-    with pytest.raises(ChangedError, match="has changed since the plan, from 5 to 6 bytes"):
+    with pytest.raises(ChangedError, match="has changed since the plan: 6 bytes, planned 5: plan"):
         place.check_unchanged("a.wav", listed.bytes, listed.mark)
     place.remove("a.wav")
     with pytest.raises(ChangedError, match=r"a.wav: is not there any more"):

@@ -370,7 +370,7 @@ def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     report = runner.run_item(manifest.item(left[0]))
     assert (report.outcome, report.heard_s, report.failed_s) == ("done", 25.0, 20.0)
     assert report.failures == [
-        "north/20260601_040000.wav: has changed since the plan, from 320044 to 4 bytes: plan anew"
+        "north/20260601_040000.wav: has changed since the plan: 4 bytes, planned 320044: plan anew"
     ]
 
 

@@ -29,13 +29,11 @@ class Planned:
     Attributes:
         manifest: The manifest.
         files: Its files by name, in the order in which they are put.
-        failures: Folders that could not be listed, one line each.
         notes: What was left out on purpose, one line each.
     """
 
     manifest: Manifest
     files: dict[str, bytes]
-    failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -91,7 +89,7 @@ def make_plan(
         version=__version__,
     )
     manifest, files = make_manifest(plan, recordings, _cut(recordings, cuts, 60 * item_minutes))
-    return Planned(manifest, files, listing.failures, listing.notes)
+    return Planned(manifest, files, listing.notes)
 
 
 def check_item_minutes(item_minutes: float) -> None:
@@ -117,6 +115,13 @@ class _Header:
 
 def _read_header(archive: Place, found: FoundFile) -> _Header | None:
     """Open a recording; None for a clip that streamclf wrote, of a remote place."""
+    if found.why:
+        return _Header(
+            PlannedRecording(
+                0, found.path, found.bytes, found.mark, site=_site(found.path), why=found.why
+            ),
+            "",
+        )
     try:
         found = archive.complete(found)
     except PlaceError as error:
