@@ -73,8 +73,9 @@ def main() -> None:
     if not archive.exists():
         hours = make_archive(archive, options.esc50, options.hours, options.seed)
         print(f"{hours:.2f} h of recordings in {len(list(archive.rglob('*.*')))} files")
-        tiny.mkdir()
-        soundfile.write(tiny / "tiny.wav", np.zeros(10 * RATE, np.int16), RATE)
+        for site in ("here", "there"):  # an item for each worker
+            (tiny / site).mkdir(parents=True)
+            soundfile.write(tiny / site / "tiny.wav", np.zeros(10 * RATE, np.int16), RATE)
     if options.equal:
         compare_results(folder, archive, options.equal, random.Random(options.seed))
     if options.rounds:

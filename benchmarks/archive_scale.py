@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from benchmarks.archive import MARK, look
+from benchmarks.archive import MARK, look, run
 from streamclf.archive.backlog import Backlog
 from streamclf.archive.local_place import LocalPlace
 from streamclf.archive.manifest import Item, Plan, PlannedRecording, make_manifest, read_manifest
@@ -184,10 +184,22 @@ def count_requests() -> None:
             counts.clear()
             assert cli.run(["archive", "run", out, "--shard", "1/1", "-q"]) == 0
             print(f"  {kind}: run again, with nothing to do: {dict(counts)}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "any.wav"
+            soundfile.write(path, chance.normal(0, 1000, 16_000).astype(np.int16), 16_000)
+            plans = []
+            for n_files in (1, 300):
+                for number in range(n_files):
+                    store.put_file(str(path), f"field/many-{n_files}/site/{number}.wav")
+                out = f"s3://results/many-{n_files}"
+                plans.append(run([["archive", "plan", f"s3://field/many-{n_files}", "--out", out]]))
+        print(f"  each header: {1000 * (plans[1].cpu_s - plans[0].cpu_s) / 299:.1f} CPU ms")
 
 
 class NoOps:
     """A runner that hears nothing."""
+
+    run = "none"
 
     def run_item(self, item: Item) -> ItemReport:
         """Say that it is done."""
@@ -207,7 +219,7 @@ def measure_driver(n_items: int) -> None:
 
         def go(numbers: range) -> None:
             progress = Progress(7200.0 * len(numbers), every_s=1e9)
-            work = Work(numbers, [7200.0] * len(numbers), items.__getitem__, NoOps)
+            work = Work(numbers, [7200.0] * len(numbers), items.__getitem__, NoOps, "none")
             RayRun(ray, work, options, progress, RayReport()).run(lambda: False)
 
         go(range(200))

@@ -249,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--hours", type=float, default=2.0, help="of each kind at most (2)")
     parser.add_argument("--hop", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--target-precision", type=float, nargs="*", default=[0.95])
+    parser.add_argument("--target-precision", type=float, nargs="*", default=[0.9])
     parser.add_argument("--busy", type=Path, metavar="ESC-50", help="soundscapes of its clips")
     parser.add_argument("--fold", type=int, default=4)
     parser.add_argument("--stand-in", metavar="MODEL", help="hears them instead")

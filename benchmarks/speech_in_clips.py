@@ -6,7 +6,7 @@
 are laid, with pauses in between (4 s on average, ``--pause``), over dogs that bark every few
 seconds (ESC-50, clips of all folds), 0 to 30 dB below the barks, and over a floor of faint noise.
 The engine finds events, and the clip sink cuts their clips, as ``streamclf file --clips`` does; its
-judge of speech has several thresholds and margins.
+judge of speech has several factors of its scores, and margins.
 
 A clip holds speech if `LEAST_S` of it are active speech: frames of 20 ms within `ACTIVE_DB` of the
 loudest of their recording. Missed is such a clip that is written. Levels are those of active
@@ -39,7 +39,7 @@ from train.audio.noise import at_level, make_noise
 Waveform = npt.NDArray[np.float32]
 
 LEVELS_DB = (0, -6, -12, -20, -30)
-THRESHOLDS = (0.02, 0.03, 0.05, 0.1)
+FACTORS = (0.4, 0.6, 1.0, 1.5, 2.0)
 MARGINS_S = (1.0, 2.0, 3.0, 5.0)
 BARK_DB = -20.0
 FLOOR_DB = -75.0
@@ -84,7 +84,7 @@ def main() -> None:
     hours = sum(len(scene.background) for scene in scenes) / rate / 3600
     print(f"{speech_s / 60:.0f} min of active speech in {hours:.2f} h, {options.hop:g} s hop")
     print("level | language | clips with speech | " + " | ".join(
-        f"{threshold:g}/{margin:g}s" for threshold in THRESHOLDS for margin in MARGINS_S
+        f"x {factor:g}/{margin:g}s" for factor in FACTORS for margin in MARGINS_S
     ))  # fmt: skip
     for level_db in (None, *LEVELS_DB):
         counts: dict[str, npt.NDArray[np.int64]] = {}
@@ -189,7 +189,7 @@ def judge_scene(
     for result in Engine(scorer, Settings(hop_s)).run(source, on_audio=items.append):
         results.append(result)
     judges: list[SpeechJudge | None] = [None]
-    judges += [SpeechJudge(threshold, margin) for threshold in THRESHOLDS for margin in MARGINS_S]
+    judges += [SpeechJudge(factor, margin) for factor in FACTORS for margin in MARGINS_S]
     counts = []
     for judge in judges:
         sink = _CountingSink(scene.active if level_db is not None else None, rate, judge)
@@ -212,11 +212,16 @@ class _CountingSink(ClipSink):
         self, active: npt.NDArray[np.bool_] | None, rate: int, judge: SpeechJudge | None
     ) -> None:
         super().__init__(Path("none"), speech=judge)
+        self._labels = SpeechJudge()
         self._active, self._least = active, round(LEAST_S * rate)
         self.n_clips = self.n_spoken = 0
 
+    def begin(self, stream: StreamStarted) -> None:
+        super().begin(stream)
+        self._labels.begin(stream)
+
     def _save(self, event_clip: EventClip) -> None:
-        if event_clip.event.label == "speech":
+        if self._labels.is_speech_label(event_clip.event.label):
             return  # its clip is withheld whatever the threshold
         if self._active is None:
             self.n_clips += 1

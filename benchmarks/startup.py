@@ -1,6 +1,6 @@
 """Start-up time: `streamclf file` on a 5 s clip against a minimal script.
 
-    python benchmarks/startup.py [--runs 15]
+    python benchmarks/startup.py [--runs 15] [--model M]
 
 The baseline imports numpy, soundfile and onnxruntime, opens the same model and runs it once on
 the clip's first window. Both are whole processes, run in turn; the medians are compared. The
@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 
 from streamclf.model.model_file import find_model
+from streamclf.model.options import DEFAULT_MODEL
 
 BARE = """
 import sys, numpy, soundfile, onnxruntime
@@ -33,14 +34,15 @@ session.run(None, {session.get_inputs()[0].name: waveform[numpy.newaxis, :24000]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=15)
-    n_runs = parser.parse_args().runs
-    model = str(find_model("pocket"))
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    options = parser.parse_args()
+    n_runs, model = options.runs, str(find_model(options.model))
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.wav"
         noise = np.random.default_rng(1).normal(0, 0.1, 5 * 16_000)
         soundfile.write(clip, noise.astype(np.float32), 16_000)
         bare = [sys.executable, "-c", BARE, model, str(clip)]
-        full = [sys.executable, "-m", "streamclf", "file", str(clip)]
+        full = [sys.executable, "-m", "streamclf", "file", str(clip), "--model", options.model]
         times: dict[str, list[float]] = {"bare script": [], "streamclf file": []}
         for _ in range(n_runs):
             for name, command in zip(times, (bare, full), strict=True):

@@ -2,11 +2,12 @@
 
     python examples/make.py [FILE]
 
-A siren, a car horn, an alarm clock and water that is poured, 22.05 kHz stereo.
+A siren, a car horn, a smoke alarm and a tune on an electric piano, 22.05 kHz stereo.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -20,8 +21,8 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Write the recording."""
     scene = np.zeros((2, 40 * RATE))
-    sounds = [(3.0, siren(6.5), 0.4), (12.0, horn(5.0), 0.7), (20.0, alarm(5.0), 0.3)]
-    for onset, sound, pan in [*sounds, (29.0, water(7.0), 0.5)]:
+    sounds = [(3.0, siren(6.5), 0.4), (13.0, horn(5.0), 0.7), (21.5, smoke_alarm(7.5), 0.3)]
+    for onset, sound, pan in [*sounds, (31.5, tune(6.0), 0.5)]:
         start = round(onset * RATE)
         scene[0, start : start + sound.size] += sound * (1 - pan)
         scene[1, start : start + sound.size] += sound * pan
@@ -55,24 +56,22 @@ def horn(length: float) -> np.ndarray:
     return 0.1 * echoed(wave * pressed)
 
 
-def water(length: float) -> np.ndarray:
-    """Poured water: many small bubbles, each a tone that dies away, over faint noise."""
-    random = np.random.default_rng(1)
-    wave = random.normal(0, 0.005, round(length * RATE))
-    times = np.arange(round(0.02 * RATE)) / RATE
-    for start in random.integers(0, wave.size - times.size, round(400 * length)):
-        decay = np.exp(-times / random.uniform(0.001, 0.006))
-        bubble = np.sin(2 * np.pi * random.uniform(1000, 7000) * times) * decay
-        wave[start : start + times.size] += random.exponential(0.1) * bubble
-    return wave
-
-
-def alarm(length: float) -> np.ndarray:
-    """The beeps of a digital alarm clock: four of them, then a rest."""
+def smoke_alarm(length: float) -> np.ndarray:
+    """The pattern of smoke alarms (ISO 8201): three pulses of half a second, then a rest."""
     times = seconds(length)
-    beep = np.sign(np.sin(2 * np.pi * 2048 * times)) + 0.3 * np.sin(2 * np.pi * 4096 * times)
-    on = ((times % 0.125) < 0.07) & ((times % 1.0) < 0.5)
-    return 0.15 * beep * on
+    place = times % 4.0
+    on = (place < 2.5) & (place % 1.0 < 0.5)
+    return 0.15 * np.sin(2 * np.pi * 3100 * times) * on
+
+
+def tune(length: float) -> np.ndarray:
+    """Two notes a second, whose tones die away, the higher ones sooner."""
+    times, wave = seconds(length), np.zeros(round(length * RATE))
+    for number, hz in enumerate([262, 330, 392, 523, 392, 330] * math.ceil(length / 3)):
+        since = times - number / 2
+        tones = (np.sin(2 * np.pi * k * hz * since) / k**1.5 for k in range(1, 7))
+        wave += np.where(since >= 0, sum(tones) * np.exp(-2.5 * np.maximum(since, 0)), 0)
+    return 0.12 * wave
 
 
 def echoed(wave: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from streamclf.dashboard.listener import Listener, Openers, Post
 from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.model.options import DEFAULT_MODEL
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker
 from streamclf.sources.recording.recording import Recording
@@ -104,11 +105,11 @@ def make_app(shot: Shot) -> Dashboard:
         open_model,
         open_source=lambda name: Recording(EXAMPLE),
         list_devices=list,
-        list_models=lambda: ["pocket"],
+        list_models=lambda: [DEFAULT_MODEL],
         recording=EXAMPLE,
         open_loudspeaker=FakeLoudspeaker,
     )
-    engine, model = open_model("pocket", None)
+    engine, model = open_model(DEFAULT_MODEL, None)
 
     def make_listener(post: Post) -> Listener:
         return Listener(openers, engine, model, Recording(EXAMPLE), post)

@@ -42,8 +42,8 @@ NAMES = {
     "Errors": "StreamclfError",
 }
 """The public names, by the heading that they stand under."""
-MODELS = {"pocket": "pocket", "pocket-esc10": "esc10", "wide": "wide"}
-"""Name of a model's file and page, and what `--model` calls it."""
+MODELS = ("wide", "pocket")
+"""The bundled models, each with a page."""
 
 
 @dataclass(frozen=True)
@@ -674,20 +674,19 @@ def python_names() -> str:
     return "\n".join(lines) + "\n"
 
 
-def model_page(file: str) -> str:
+def model_page(name: str) -> str:
     """The page of a bundled model, from the card in its file."""
-    name = MODELS[file]
     model = streamclf.Model(name, provider="cpu")
     card = model.card
     plain: dict[str, Any] = msgspec.to_builtins(card)
     stricter = sorted(card.precisions, key=float)
     size = model.path.stat().st_size / 1e6
     lines = [
-        f"# {file}",
+        f"# {name}",
         "",
         NOTE,
         "",
-        f"`{file}` comes with streamclf. It names {len(card.labels)} sounds, "
+        f"`{name}` comes with streamclf. It names {len(card.labels)} sounds, "
         f"{'one at a time' if card.task == 'single-label' else 'several at once'}.",
         "",
         *(["**The weights are not for commercial use.**", ""] if "-NC" in card.licence else []),
@@ -799,7 +798,7 @@ def pages() -> dict[Path, str]:
         reference / "openapi.json": openapi(),
     }
     made |= {reference / "schema" / f"{kind}.json": text for kind, text in schemas().items()}
-    return made | {DOCS / "models" / f"{file}.md": model_page(file) for file in MODELS}
+    return made | {DOCS / "models" / f"{name}.md": model_page(name) for name in MODELS}
 
 
 def stale(made: dict[Path, str]) -> list[Path]:

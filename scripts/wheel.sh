@@ -14,7 +14,7 @@ say "building the wheel and hearing the example with it"
 cp examples/afternoon.flac "$folder"
 cd "$folder"
 venv/bin/streamclf file afternoon.flac --format jsonl >events.jsonl
-grep -q '"label":"siren"' events.jsonl
+grep -q '"label":"Siren"' events.jsonl
 if venv/bin/python -c 'import torch' 2>/dev/null; then
     say "torch came with the wheel, and must not"
     exit 1

@@ -34,7 +34,7 @@ class OpenPoisoned(OpenRunner):
 class _Poisoned:
     def __init__(self, runner: Runner, poison: OpenPoisoned) -> None:
         self._runner, self._poison = runner, poison
-        self.stop = runner.stop
+        self.run, self.stop = runner.run, runner.stop
 
     def run_item(self, item: Item) -> ItemReport:
         time.sleep(self._poison.pause_s)

@@ -157,7 +157,8 @@ def test_lost_nodes_and_deadly_items_change_no_result(
         killer = threading.Thread(target=kill_at_random)
         killer.start()
         runner = Runner(str(results), hearing)
-        report = run_on_ray(runner, manifest, poisoned, options, lambda: False)
+        until = time.monotonic() + 5 * PATIENCE_S
+        report = run_on_ray(runner, manifest, poisoned, options, lambda: time.monotonic() > until)
         ended.set()
         killer.join()
         print(report.describe_workers())

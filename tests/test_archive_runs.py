@@ -332,7 +332,7 @@ def test_scores_that_differ_by_rounding_are_said_and_no_fault(streamclf, expecte
 
 
 def test_check_wants_the_model_of_the_run(streamclf, expected):
-    done = streamclf("archive", "check", expected, "--sample", 1, "--model", "pocket-esc10")
+    done = streamclf("archive", "check", expected, "--sample", 1, "--model", "pocket")
     assert done.code == 2
     assert "give the model of the run, " in done.err
 

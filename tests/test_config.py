@@ -61,7 +61,7 @@ def test_show_is_toml_with_the_origin_of_each_value(streamclf, write_config, mon
     assert rows["no-reconnect"] == (True, f"{path}:6")
     assert rows["min-duration"] == (0.7, "command line")
     assert rows["top"] == (3, "command line")
-    assert rows["model"] == ("pocket", "default")
+    assert rows["model"] == ("wide", "default")
     assert rows["device"] == (None, "not set")
 
 

@@ -112,6 +112,21 @@ def test_a_narrow_screen_has_shades_in_place_of_numbers(app, colours):
     drive(app, script, (80, 24))
 
 
+def test_a_line_of_80_characters_names_the_keys_that_nothing_else_tells(app):
+    async def script(pilot):
+        await yesterday(pilot)
+        on_the_map = text_of(app).splitlines()[-1]
+        for named in ("← → Hour", "Tab List", "g Unknown", "Esc Back", "[ ] Day", "0 Stop"):
+            assert named in on_the_map
+        await pilot.press("tab")
+        await settle(pilot, lambda: "y Yes" in text_of(app).splitlines()[-1])
+        on_the_list = text_of(app).splitlines()[-1]
+        for named in ("Enter Play", "n No", "w Was", "u Undo", "x Teach", "g Unknown", "Esc Back"):
+            assert named in on_the_list
+
+    drive(app, script, (80, 24))
+
+
 def test_the_cursor_chooses_what_is_listed(app):
     async def script(pilot):
         await yesterday(pilot)

@@ -67,8 +67,9 @@ def test_heard_groups_events_and_says_how_to_name_them(streamclf, tmp_path):
     soundfile.write(tmp_path / "minute.wav", minute.astype(np.float32), RATE)
     store = tmp_path / "heard.db"
     done = streamclf(
-        "file", tmp_path / "minute.wav", "--store", store, "--unknown", "--clips",
-        tmp_path / "clips", "--features", tmp_path / "heard.features", "--threshold", "0.999",
+        "file", tmp_path / "minute.wav", "--store", store, "--unknown", "--model", "pocket",
+        "--clips", tmp_path / "clips", "--features", tmp_path / "heard.features",
+        "--threshold", "0.999",
     )  # fmt: skip
     assert done.code == 0, done.err
     told = streamclf("heard", "--unknown", "--groups", "--store", store, "--format", "jsonl")
@@ -86,8 +87,9 @@ def test_heard_groups_events_and_says_how_to_name_them(streamclf, tmp_path):
     # Another model has groups of its own, and does not take these away.
     (tmp_path / "hall.wav").hardlink_to(tmp_path / "minute.wav")
     done = streamclf(
-        "file", tmp_path / "hall.wav", "--store", store, "--unknown", "--model", "esc10",
-        "--features", tmp_path / "heard.features", "--threshold", "0.999",
+        "file", tmp_path / "hall.wav", "--store", store, "--unknown", "--model", "wide",
+        "--features", tmp_path / "heard.features",
+        "--threshold", "0.999",
     )  # fmt: skip
     assert done.code == 0, done.err
     told = streamclf("heard", "--unknown", "--groups", "--store", store, "--format", "jsonl")

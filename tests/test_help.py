@@ -117,6 +117,13 @@ def test_a_wrong_command_line_is_told_where_the_help_is(streamclf, arguments, co
     assert result.err.endswith(f"({command} --help shows what there is)\n")
 
 
+def test_a_name_that_looks_like_an_option_is_told_how_to_be_typed(streamclf):
+    said = "a name that begins with - stands behind the options, after --: -- -x"
+    assert said in streamclf("teach", "-x", "bell.wav").err
+    assert said not in streamclf("devices", "-x").err
+    assert "after --" not in streamclf("teach", "--hlep", "bell.wav").err
+
+
 def test_the_script_that_runs_it_takes_every_command():
     """It hands on what it is given, and chooses nothing but the example."""
     script = (Path(__file__).parents[1] / "scripts" / "run.sh").read_text(encoding="utf-8")

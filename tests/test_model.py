@@ -252,13 +252,12 @@ def test_a_bare_name_is_a_bundled_models_whatever_lies_here(
 ):
     monkeypatch.chdir(tmp_path)
     bundled = bundled_models()
-    for name in ("pocket", "esc10", "pocket-esc10", "mine"):
+    for name in ("pocket", "esc10", "mine"):
         made(tmp_path / name)
     assert find_model("pocket") == bundled["pocket"]
-    assert find_model("esc10") == find_model("pocket-esc10") == bundled["esc10"]
     with pytest.raises(
         ModelError,
-        match=r"^mine: no bundled model of that name \(esc10, pocket, wide\); "
+        match=r"^mine: no bundled model of that name \(pocket, wide\); "
         r"a file is named with its folder, as in \./mine, or ends in \.onnx",
     ):
         find_model("mine")
@@ -266,6 +265,12 @@ def test_a_bare_name_is_a_bundled_models_whatever_lies_here(
         assert find_model("./pocket") == find_model(Path("pocket")) == Path("pocket")
     (tmp_path / "pocket.ONNX").write_bytes(tone_model.read_bytes())
     assert find_model("pocket.ONNX") == Path("pocket.ONNX")
+
+
+@pytest.mark.parametrize("name", ["esc10", "pocket-esc10"])
+def test_a_model_that_is_no_longer_bundled_says_what_to_take(name):
+    with pytest.raises(ModelError, match=f"^{name}: is no longer bundled: take wide, which"):
+        find_model(name)
 
 
 def test_a_name_is_kept_so_that_another_folder_gives_no_other_model(tmp_path, monkeypatch):

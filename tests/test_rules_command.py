@@ -17,7 +17,7 @@ from stores import Heard, Run, make_store
 from test_rulebook import note
 
 from streamclf.notify.history import PastSound, Told
-from streamclf.notify.label_check import describe_unheard
+from streamclf.notify.label_check import describe_covered, describe_unheard
 from streamclf.notify.replay import recall, replay
 from streamclf.notify.rule_words import describe_rule, format_moment
 from streamclf.notify.rulebook import RuleBook
@@ -236,6 +236,31 @@ def test_a_check_names_labels_that_no_source_reports(streamclf, box, tone_model,
     assert result.code == 0
     (warning,) = [line for line in result.err.splitlines() if "rule a" in line]
     assert "midle is no sound that yard reports (did you mean middle?)" in warning
+
+
+def test_a_rule_about_a_label_that_narrower_ones_cover_is_told_of(streamclf, box, tmp_path):
+    """A rule about alarms would tell of no siren: the narrowest label that sounds is the event."""
+    names = ["Alarm", "Siren", "Bell", "Horn", "Buzzer", "Dog"]
+    heard = {"yard": {name.lower(): name for name in names}, "hall": {"alarm": "Alarm"}}
+    kinds = {"alarm": frozenset({"siren", "bell", "horn", "buzzer"})}
+    narrower = {"yard": kinds, "hall": kinds}
+    (line,) = describe_covered([Rule("a", labels=("alarm",))], heard, narrower)
+    assert line == (
+        "warning: rule a: Alarm is not told while yard hears Bell or Buzzer or Horn or 1 more, "
+        "which are narrower: name those that matter as well, or set broader = true"
+    )
+    for labels in (("alarm", "siren"), ("dog",), ("siren",), ()):
+        assert describe_covered([Rule("a", labels=labels)], heard, narrower) == []
+    rules = '[[rules]]\nname = "a"\nlabels = ["Low"]\n'
+    card = toys.toy_card(task="multi-label", activation="sigmoid", broader={"high": ["low"]})
+    model = toys.write_tone_detector(tmp_path / "many.onnx", card)
+    for setting, told in (("", True), ("broader = true\n", False)):
+        box.write_text(
+            f'model = "{model}"\nstore = "s.db"\n{setting}[[sources]]\nname = "yard"\n{rules}'
+        )
+        done = streamclf("serve", "--check", "--config", box)
+        assert done.code == 0, done.err
+        assert ("rule a: low is not told while yard hears high, which" in done.err) is told
 
 
 def test_labels_are_checked_at_the_sources_of_their_rule():

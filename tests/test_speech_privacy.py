@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import dashboards
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -18,12 +19,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from streamclf import ArraySource, Classifier, Engine, Model, Settings, find_model
-from streamclf.core.card import Thresholds
+from streamclf.core.card import Threshold, Thresholds
 from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent, StreamStarted
-from streamclf.core.speech_labels import find_speech_labels
+from streamclf.core.speech_labels import SPEECH_SCORE, find_speech_labels, find_speech_scores
 from streamclf.core.stats import Statistics
 from streamclf.sinks.clips.clips import BackgroundClips, ClipSink
-from streamclf.sinks.clips.speech import THRESHOLD, SpeechJudge
+from streamclf.sinks.clips.speech import SpeechJudge
+from streamclf.teach.backtest import CardScorer
 
 RATE, WINDOW, HOP = 1000, 1500, 500
 STREAM = StreamStarted("yard", RATE, ["dog", "speech"], "single-label")
@@ -98,7 +100,7 @@ def test_speech_in_a_clip_or_near_it_withholds_it(yard, at, written):
     assert (yard.clips, yard.withheld) == (written, 1 - written)
 
 
-@pytest.mark.parametrize("speech", [0.0, THRESHOLD * 0.99, THRESHOLD * 1.01, 1.0])
+@pytest.mark.parametrize("speech", [0.0, SPEECH_SCORE * 0.99, SPEECH_SCORE * 1.01, 1.0])
 def test_the_threshold_is_for_the_window_alone(yard, speech):
     yard.hear(0, 20_000)
     yard.judge(0, 10_000)
@@ -106,7 +108,7 @@ def test_the_threshold_is_for_the_window_alone(yard, speech):
     yard.judge(10_500, 11_500)
     yard.sink.write(BARK)
     yard.judge(11_500, 16_000)
-    assert yard.clips == (speech < THRESHOLD)
+    assert yard.clips == (speech < SPEECH_SCORE)
 
 
 @pytest.mark.parametrize("shift", range(5))
@@ -182,12 +184,41 @@ def test_a_model_chosen_later_that_tells_no_speech_writes_no_clips(yard):
 
 def test_kinds_of_speech_add_up_where_one_label_is_chosen(tmp_path):
     labels = ["dog", "man_speaking", "woman_speaking"]
-    scores = Scores(0, WINDOW, np.array([0.9, 0.6, 0.6], np.float32) * THRESHOLD)
+    scores = Scores(0, WINDOW, np.array([0.9, 0.6, 0.6], np.float32) * SPEECH_SCORE)
     for task, free in [("single-label", False), ("multi-label", True)]:
         judge = SpeechJudge(margin_s=0)
         judge.begin(StreamStarted("yard", RATE, labels, task))
         judge.add(Average(scores, scores.values))
         assert judge.is_free_of_speech(0, 1000, WINDOW) is free
+
+
+def test_labels_of_many_at_once_count_from_thresholds_of_their_own(tmp_path):
+    """A model of many labels has a scale for each: from 0.15 on at least, or from its threshold."""
+    labels = ["Speech", "Shout", "Whispering", "Bark"]
+    classes = {"Speech": Threshold(0.08, 0.02), "Shout": Threshold(0.4, 0.1)}
+    card = toys.toy_card(
+        labels=labels, task="multi-label", activation="sigmoid",
+        thresholds=Thresholds(on=0.5, off=0.2, classes=classes),
+    )  # fmt: skip
+    assert find_speech_scores(card) == {"Speech": 0.15, "Shout": 0.4, "Whispering": 0.5}
+    single = toys.toy_card(labels=labels, thresholds=Thresholds(classes=classes))
+    plain = msgspec.structs.replace(card, thresholds=Thresholds(on=0.5, off=0.2))
+    for each in (single, plain):
+        assert set(find_speech_scores(each).values()) == {SPEECH_SCORE}
+    scores = find_speech_scores(card)
+    stream = replace(STREAM, labels=labels, task="multi-label", speech_scores=scores)
+    for values, free in [
+        ([0.14, 0.39, 0.49, 0.9], True), ([0.15, 0, 0, 0], False), ([0, 0.4, 0, 0], False),
+        ([0, 0, 0.5, 0], False),
+    ]:  # fmt: skip
+        scores = Scores(0, WINDOW, np.array(values, np.float64))
+        judge = SpeechJudge(margin_s=0)
+        judge.begin(stream)
+        judge.add(Average(scores, scores.values))
+        assert judge.is_free_of_speech(0, 1000, WINDOW) is free
+    source = ArraySource(np.zeros(10, np.float32), card.sample_rate)
+    started = Engine(CardScorer(card)).announce(source)
+    assert started.speech_scores == find_speech_scores(card)
 
 
 @given(
@@ -330,7 +361,7 @@ def test_a_model_that_tells_no_speech_is_refused(streamclf, tone_model, day, tmp
     assert result.code == 2
     assert result.err.endswith(
         "error: --privacy speech: tones has no label of speech to judge clips by: take a model "
-        "that has one (pocket), or leave --clips out\n"
+        "that has one (wide), or leave --clips out\n"
     )
     assert not (tmp_path / "x").exists()
     if "file" in command:

@@ -12,6 +12,7 @@ import pytest
 import toys
 
 from streamclf.core.records import Block, EventBegan, Gap, SoundEvent, StreamStarted
+from streamclf.store.recordings import StoredRecording
 from streamclf.store.store import Store
 
 
@@ -109,6 +110,24 @@ def test_a_recording_that_is_heard_again_is_remembered_once(sites, tmp_path, ton
     assert rows(
         store, "SELECT verdict, events.label FROM reviews JOIN events ON event_id = events.id"
     ) == [("right", "middle")]
+
+
+def test_a_recording_has_one_path_from_whatever_folder_it_is_named(tmp_path, monkeypatch):
+    far = tmp_path / "far" / "below"
+    far.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(far)
+    for folder in (tmp_path, far.parent):
+        (folder / "a.wav").write_bytes(b"RIFF")
+    monkeypatch.chdir(far)
+    known = StoredRecording.of(tmp_path / "a.wav")
+    assert known.path == str(tmp_path / "a.wav")
+    for name in ("../../a.wav", "../../far/../a.wav", f"{tmp_path}/far/below/../../a.wav"):
+        assert StoredRecording.of(Path(name)) == known
+    # Before `..` a link is followed, as it is when the file is opened; elsewhere it stays.
+    behind = tmp_path / "link" / ".." / "a.wav"
+    assert StoredRecording.of(behind).path == str(far.parent / "a.wav")
+    (far / "b.wav").write_bytes(b"RIFF")
+    assert StoredRecording.of(tmp_path / "link" / "b.wav").path == str(tmp_path / "link" / "b.wav")
 
 
 def test_a_recording_cut_short_keeps_its_gap_or_what_was_heard(

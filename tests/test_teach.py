@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from streamclf.cli import teach
+from streamclf.cli.info_screen import _taught_sounds
 from streamclf.core.card import Taught, Threshold
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, bundled_models
@@ -105,8 +106,9 @@ def test_moments_of_the_past_are_examples(streamclf, sounds, tmp_path):
     """A moment that no event told, and that has no clip, teaches by its features."""
     kept, mine = tmp_path / "kept", tmp_path / "mine.onnx"
     minute = sounds / "minute.wav"
-    assert streamclf("file", minute, "--features", kept).code == 0
-    teaching = "teach", "my phone", rings(sounds)[0], "--features", kept, "-o", mine, "-f", "jsonl"
+    pocket = "--features", kept, "-m", "pocket"
+    assert streamclf("file", minute, *pocket).code == 0
+    teaching = "teach", "my phone", rings(sounds)[0], *pocket, "-o", mine, "-f", "jsonl"
     done = streamclf(*teaching, f"{minute}@20.0s+2.6s", "--not", f"{minute}@5.0s+0.3s")
     assert done.code == 0, done.err
     told = json.loads(done.out)
@@ -154,7 +156,7 @@ def test_a_moment_is_found_by_its_name(moment):
 def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
     mine = tmp_path / "mine.onnx"
     names = rings(sounds)
-    first = streamclf("teach", "my phone", *names, "-o", mine)
+    first = streamclf("teach", "my phone", *names, "-m", "pocket", "-o", mine)
     assert first.code == 0, first.err
     assert "my phone: learned from 3 examples" in first.out
     assert f"streamclf listen --model {mine}" in first.out
@@ -320,6 +322,29 @@ def test_a_sound_in_the_past_is_one_event_of_its_time_whatever_the_hop_was(tmp_p
     assert event.onset_us == round(event.onset_s * 1e6)
 
 
+@pytest.mark.parametrize(("again", "n_events"), [(False, 1), (True, 2)])
+def test_a_sound_over_midnight_is_one_event_unless_hearing_began_anew(tmp_path, again, n_events):
+    header = FeatureHeader(
+        source="kitchen", model="m", version="1", digest="0123456789abcdef", size=1, scale=1.0,
+        sample_rate=RATE, window=24_000, every_s=0.5,
+    )  # fmt: skip
+    days = {"1970-01-01": [], "1970-01-02": []}
+    for number in range(240):
+        day = "1970-01-01" if number < 130 else "1970-01-02"
+        position = 8000 * (number + (2000 if again and number >= 130 else 0))
+        time_us = 86_400_000_000 + 500_000 * (number - 130)
+        sounds = 100 <= number < 160
+        days[day].append(pack_record(time_us, position, 24_000, np.int8([8 * sounds])))
+    for day, records in days.items():
+        path = tmp_path / "kitchen" / file_name(day, header.digest)
+        append_records(path, header, b"".join(records))
+    streams = [*Past(FeatureStore(tmp_path), header.digest).score(Head(np.full(1, 8.0), -4.0))]
+    replay = Replay(Model("pocket").card)
+    events = [each for stream in streams for each in replay.events(stream, Threshold(0.4, 0.1))]
+    assert len(events) == n_events
+    assert events[0].onset_us == pytest.approx(86_400_000_000 - 15_000_000, abs=2_000_000)
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [
@@ -367,6 +392,16 @@ def test_what_is_to_be_typed_works_in_a_shell(label):
     assert command[4] == "./my bells.onnx"
     assert command[5:] == (["--", label] if label.startswith("-") else [label])
     assert shlex.split(listening)[-1] == "./my bells.onnx"
+
+
+def test_names_of_taught_sounds_in_a_list_are_told_apart():
+    card = Model("pocket").card
+    origin = Taught(["a.wav"], [], "2026-11-26")
+    odd = ["a; b", "-x", "my phone", 'the "old" bell', "é"]
+    labels = [*card.labels, *odd]
+    taught = msgspec.structs.replace(card, labels=labels, taught=dict.fromkeys(odd, origin))
+    told = [each.removesuffix(" (from 1 example on 2026-11-26)") for each in _taught_sounds(taught)]
+    assert told == ['"a; b"', '"-x"', "my phone", "\"the 'old' bell\"", "é"]
 
 
 def test_a_sound_taught_anew_is_not_told_as_taken_for_itself():

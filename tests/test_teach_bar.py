@@ -8,7 +8,9 @@ import pytest
 from streamclf.model.model_file import Model
 from streamclf.teach.backtest import Replay
 from streamclf.teach.bar import ENDS_AT, THRESHOLD, Bar, Heard, choose_bar
+from streamclf.teach.examples import Example, Passage
 from streamclf.teach.fit import Background, Fit
+from streamclf.teach.lesson import _Apart, _fit, _hold_out
 from streamclf.teach.past import PastStream
 
 HOP_S = 0.5
@@ -99,3 +101,19 @@ def test_a_fit_parts_an_example_from_what_is_taken_for_it() -> None:
         return float((of_own.mean() - of_near.mean()) / of_common.std())
 
     assert margin(Fit()) > 1.2 * margin(Fit(nearest=0.0, decay=3.0))
+
+
+@pytest.mark.parametrize(("n_examples", "kept"), [(2, 0.975), (3, 0.95), (5, 0.9), (7, 0.9)])
+def test_an_example_that_is_left_out_counts_less_where_there_are_many(n_examples, kept) -> None:
+    random = np.random.default_rng(2)
+    windows = random.normal(0, 1, (200, 6)).astype(np.float32)
+    examples = []
+    for number in range(n_examples):
+        features = random.normal(1, 0.5, (4, 6)).astype(np.float32)
+        passage = Passage(features, np.zeros((4, 1), np.float32), np.ones(4), 2.0)
+        examples.append(Example(f"{number}.wav", passage, (passage,)))
+    apart = _Apart(Background(windows), windows)
+    held_out = _hold_out(apart, examples, _fit(apart, [each.windows for each in examples]))
+    without_first = _fit(apart, [each.windows for each in examples[1:]])
+    whole = without_first.values(examples[0].scenes[0].features)
+    assert held_out[0] == pytest.approx(kept * whole, rel=1e-5)

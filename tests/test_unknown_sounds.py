@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.checks.comparison import compare
-from streamclf.core.card import Card, Thresholds, Unknown
+from streamclf.core.card import Card, Threshold, Thresholds, Unknown
 from streamclf.core.records import Average, EventBegan, Gap, Scores, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.core.unknown import SILENCE, judge
+from streamclf.core.unknown_rule import find_unknown_rule
+from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.events import Detections, Timing
 from streamclf.pipeline.unknown_events import name_unknown
+from streamclf.runs.spool import pack, unpack
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sources.array import ArraySource
 
@@ -104,6 +107,68 @@ def test_verdict(values, own, expected):
     scores = Scores(0, 1, np.array(own, np.float32))
     verdict, score = judge(Average(scores, np.array(values, np.float32)), UNKNOWN)
     assert (verdict, pytest.approx(score)) == expected
+
+
+MANY = Card(
+    name="many", labels=["dog", "Noise", "Silence", "Rock"], sample_rate=RATE, window_samples=RATE,
+    task="multi-label", activation="sigmoid",
+    thresholds=Thresholds(
+        on=0.5, off=0.3, classes={"Silence": Threshold(0.2, 0.1), "Rock": Threshold(0.1, 0.1)},
+        never=["Silence", "Rock"],
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.5, 0.0, 0.0, 0.0], ("known", 1.0)),
+        ([0.4, 0.3, 0.1, 0.0], ("unknown", 0.2)),
+        ([0.4, 0.45, 0.0, 0.0], ("known", 0.8)),  # noise is nearer
+        ([0.1, 0.0, 0.1, 0.0], ("known", 0.2)),  # and silence, whose threshold is another
+        ([0.1, 0.0, 0.1, 0.9], ("unknown", 0.8)),  # what may be no event names nothing
+    ],
+)
+def test_verdict_of_a_model_of_several_labels_at_once(values, expected):
+    rule = find_unknown_rule(MANY)
+    values = np.array(values, np.float32)
+    verdict, score = judge(Average(Scores(0, 1, values), values), rule)
+    assert (verdict, pytest.approx(score)) == expected
+    silent = Average(Scores(0, 1, np.zeros(4, np.float32)), values)
+    assert judge(silent, rule) == ("silence", 1.0)
+
+
+def test_rule_for_unknown_sounds_is_the_cards_or_that_of_its_labels(streamclf, tone_model):
+    assert find_unknown_rule(CARD) is UNKNOWN
+    assert find_unknown_rule(msgspec.structs.replace(CARD, unknown=None)) is None
+    plain = msgspec.structs.replace(MANY, labels=["dog", "Rock"], thresholds=Thresholds())
+    assert find_unknown_rule(plain) is None
+    assert find_unknown_rule(Model("wide", provider="cpu").card) is not None
+    done = streamclf("listen", "--unknown", "--no-ui", "--model", tone_model, "--source", "-")
+    assert "warning: --unknown: tones has no rule for unknown sounds: there are none" in done.err
+
+
+def test_unknown_sounds_of_several_labels_at_once_are_told_on_request():
+    class Faint:
+        card = MANY
+
+        def score(self, waveforms):
+            dog = np.where(np.abs(waveforms).max(axis=1) > 0.5, 0.9, 0.2)
+            rest = np.zeros_like(dog)
+            return np.stack([dog, rest, rest, rest], axis=1).astype(np.float32)
+
+    audio = make_audio(0.9, 0.05, 0.0)
+    plain, engine = run(audio, Faint())
+    assert engine.unknown is None
+    assert {e.label for e in plain if isinstance(e, SoundEvent)} == {"dog"}
+    named, engine = run(audio, Faint(), name_unknown=True)
+    events = {e.label: (e.onset, e.offset) for e in named if isinstance(e, SoundEvent)}
+    assert events["unknown"] == (3250, 6250)
+    assert events["silence"] == (6000, 9000)
+    assert engine.reported_labels == ["dog", "Noise", "unknown", "silence"]
+    # What is told of the stream goes to other processes.
+    (started,) = (each for each in named if isinstance(each, StreamStarted))
+    assert unpack(pack(started)).unknown.on.tolist() == started.unknown.on.tolist()
 
 
 def test_unknown_sounds_and_silence_become_events_on_request():

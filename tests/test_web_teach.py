@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from stores import Heard, Run, make_store
 from test_teach import RATE, RINGS_S, ring, write
 from test_web_api import _Api
 
+from streamclf.core.card import Taught
 from streamclf.core.errors import UsageError
 from streamclf.dashboard.attached.client import PageClient
 from streamclf.dashboard.attached.days import RemoteDays
@@ -30,6 +32,7 @@ from streamclf.runs import teacher
 from streamclf.runs.teacher import Order, Teacher, add_named, find_moments
 from streamclf.store.database import connect, transaction
 from streamclf.store.reviews import review_event
+from streamclf.teach.backtest import PastEvent
 from streamclf.teach.kept_moments import parse_moment
 from streamclf.teach.teaching import Sound, find_reviewed
 from streamclf.web import asking
@@ -68,6 +71,7 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
     heard = streamclf(
         "file", write(tmp_path / "20261126_060000.wav", minute), "--store", store,
         "--clips", tmp_path / "clips", "--features", tmp_path / "store.features",
+        "--model", "pocket",
     )  # fmt: skip
     assert heard.code == 0, heard.err
     with closing(connect(store)) as connection:
@@ -75,7 +79,7 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
     near = [row for row, onset in rows if min(abs(onset / RATE - s) for s in RINGS_S) < 2]
     assert len(near) == len(RINGS_S)
     first, second = near
-    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions("pocket")])
     place = "/teach?name=my+phone"
     with WebServer(context) as server:
         browser = Browser(server)
@@ -158,6 +162,39 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
     assert "my phone" not in Model(tmp_path / "store-taught.onnx").card.labels
 
 
+@pytest.mark.parametrize(("sound", "reviewed"), [("bell", "dog cat"), ("not dog", "dog")])
+def test_each_moment_can_be_marked_also_where_a_label_is_corrected(tmp_path, sound, reviewed):
+    """By a review where one says it, else by the features that were kept of the moment."""
+    begun = NOW - timedelta(hours=2)
+    store = make_store(tmp_path / "s.db", [Run("yard", begun, 60, [("dog", 10.0), ("cat", 30.0)])])
+    (tmp_path / "x.flac").write_bytes(b"fLaC")
+    with closing(connect(store)) as connection:
+        with transaction(connection):
+            connection.execute(
+                "INSERT INTO clips (event_id, folder, path, bytes, written_us) "
+                "SELECT id, ?, 'x.flac', 4, 1 FROM events",
+                (str(tmp_path),),
+            )
+        labels = dict(connection.execute("SELECT id, label FROM events"))
+        past = [
+            PastEvent("yard", at_s, at_s + 2, round((begun.timestamp() + at_s) * 1e6), 0.9)
+            for at_s in (10.0, 30.0, 50.0)
+        ]
+        silences = ("dog",) if sound == "not dog" else ()
+        learned = SimpleNamespace(
+            sound=Sound(sound, silences), card=SimpleNamespace(sample_rate=RATE),
+            reviewed=SimpleNamespace(examples=[]),
+            made=SimpleNamespace(lesson=SimpleNamespace(past_events=past), taught=Taught([], [])),
+        )  # fmt: skip
+        rows = teach._describe_past(connection, learned, None, {}, TODAY.date())
+    fields = [row["field"].partition("-") for row in rows]
+    by_review = {labels[int(name)] for kind, _, name in fields if kind == "mark"}
+    assert by_review == set(reviewed.split())
+    moments = [name for kind, _, name in fields if kind == "moment"]
+    assert len(by_review) + len(moments) == 3
+    assert all(parse_moment(name) is not None for name in moments)
+
+
 def test_each_model_that_listens_can_be_taught(tmp_path):
     """A file for each; one that was taught here and listens is taught on."""
     make_history(tmp_path)
@@ -186,7 +223,7 @@ def test_each_model_that_listens_can_be_taught(tmp_path):
 def test_only_who_may_review_teaches(tmp_path):
     make_history(tmp_path)
     context = make_context(tmp_path, password=PASSWORD)
-    context = replace(context, models=lambda: [ModelOptions()])
+    context = replace(context, models=lambda: [ModelOptions("pocket")])
     with WebServer(context) as server:
         stranger = Browser(server)
         for path, fields in [
@@ -215,7 +252,7 @@ def test_only_who_may_review_teaches(tmp_path):
 )
 def test_the_page_tells_what_it_would_learn_from(tmp_path, path, said):
     say(make_history(tmp_path), {2: "hen", 3: "fox", 5: "goose"})
-    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions("pocket")])
     with WebServer(context) as server:
         assert said in Browser(server).ask(path).text
 
@@ -237,7 +274,7 @@ def test_a_page_without_models_says_why_it_cannot_teach(tmp_path, tone_model):
 
 def test_one_sound_is_learned_at_a_time_and_failures_are_told(tmp_path, monkeypatch):
     make_history(tmp_path)
-    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions("pocket")])
     teacher, go = context.teacher, threading.Event()
 
     def learn(order):
@@ -276,7 +313,7 @@ def test_a_taught_model_of_another_model_is_left_alone(tmp_path):
     assert not teacher.hears_with_it()
     names[:] = [teacher.path]
     assert teacher.hears_with_it()
-    names[:] = ["esc10"]
+    names[:] = ["wide"]
     with pytest.raises(UsageError, match="was taught from another model"):
         teacher.find_base()
 

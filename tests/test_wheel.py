@@ -71,7 +71,7 @@ def test_every_bundled_model_has_its_licence_beside_it(wheel, metadata):
 
 
 def test_metadata_names_the_licences_of_code_and_weights(metadata):
-    assert metadata["License-Expression"] == "MIT AND CC-BY-NC-3.0 AND CC-BY-3.0"
+    assert metadata["License-Expression"] == "MIT AND CC-BY-NC-3.0"
 
 
 def test_wheel_promises_nothing_that_it_lacks(metadata):

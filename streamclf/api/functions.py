@@ -32,6 +32,7 @@ from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.model.options import DEFAULT_MODEL
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import has_spare_core
 from streamclf.sinks.summary import RecordingMean
@@ -150,7 +151,7 @@ def detect(
     audio: Audio,
     sample_rate: int | None = None,
     *,
-    model: AnyModel = "pocket",
+    model: AnyModel = DEFAULT_MODEL,
     threshold: float | None = None,
     target_precision: float | None = None,
     only: str | Sequence[str] | None = None,
@@ -191,7 +192,7 @@ def classify(
     audio: Audio,
     sample_rate: int | None = None,
     *,
-    model: AnyModel = "pocket",
+    model: AnyModel = DEFAULT_MODEL,
     only: str | Sequence[str] | None = None,
     hop_s: float = 0.5,
 ) -> Answer:
@@ -235,7 +236,7 @@ def score(
     audio: Audio,
     sample_rate: int | None = None,
     *,
-    model: AnyModel = "pocket",
+    model: AnyModel = DEFAULT_MODEL,
     hop_s: float = 0.5,
     average_s: float = 0.0,
 ) -> ScoreTable:
@@ -271,7 +272,7 @@ def listen(
     device: str | int | None = None,
     duration_s: float | None = None,
     speed: float | None = None,
-    model: AnyModel = "pocket",
+    model: AnyModel = DEFAULT_MODEL,
     threshold: float | None = None,
     target_precision: float | None = None,
     only: str | Sequence[str] | None = None,

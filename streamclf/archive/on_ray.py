@@ -91,12 +91,14 @@ class Work:
         seconds: Length of each, in seconds.
         load: Gives the item of a number.
         open_runner: Opens the model in a worker; it can be pickled.
+        run: Hash of model and settings, which each worker must come to.
     """
 
     items: Sequence[int]
     seconds: Sequence[float]
     load: Callable[[int], Item]
     open_runner: Callable[[], ItemRunner]
+    run: str
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def run_on_ray(
     progress = Progress(total_s, total_s - sum(left))
     try:
         with connect(options) as ray:
-            work = Work(items, left, manifest.item, open_runner)
+            work = Work(items, left, manifest.item, open_runner, runner.run)
             RayRun(ray, work, options, progress, report).run(interrupted)
         if not interrupted():
             # Pieces that were put at the same moment: neither worker may have seen all of them.
@@ -324,6 +326,9 @@ class RayRun:
                 return
             answer = Ended(None, reason, 0, 0)
         if item is None:
+            if answer.run != self._work.run:
+                self._dismiss(number, _describe_other(answer.host))
+                return
             hand.begun = answer
             self._report.measure(answer.host, answer.resident_bytes)
             self._backlog.join(number)
@@ -422,6 +427,13 @@ class RayRun:
 def _kind(failure: str) -> str:
     """The kind of a failure, without the name of the recording: like ones are counted together."""
     return kind_of(failure.partition(": ")[2] or failure)
+
+
+def _describe_other(host: str) -> str:
+    return (
+        f"{host}: its model file is another one, or its streamclf: its results would be of another "
+        "run"
+    )
 
 
 def _name(item: Item) -> str:

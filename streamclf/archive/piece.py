@@ -406,7 +406,7 @@ def join(
     engine.statistics = Statistics(engine.card.sample_rate)
     try:
         for result in engine.judge_raw(seam.scores(pieces)):
-            engine.statistics.count(result, engine.card.unknown)
+            engine.statistics.count(result, engine.unknown)
             hearing.take(result)
     except _UnfitError:
         return hear_whole(engine, recording, keep)

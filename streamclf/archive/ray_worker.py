@@ -17,7 +17,13 @@ from streamclf.core.redaction import mask_text, one_line
 
 
 class ItemRunner(Protocol):
-    """What hears items and puts their results, such as `streamclf.archive.run_item.Runner`."""
+    """What hears items and puts their results, such as `streamclf.archive.run_item.Runner`.
+
+    Attributes:
+        run: Hash of model and settings, which is in the names of its results.
+    """
+
+    run: str
 
     def run_item(self, item: Any) -> ItemReport:
         """Hear an item, and put its results."""
@@ -34,10 +40,12 @@ class Begun:
 
     Attributes:
         host: Name of its host.
+        run: Hash of model and settings, which is in the names of its results.
         resident_bytes: Memory that it takes.
     """
 
     host: str
+    run: str
     resident_bytes: int
 
 
@@ -79,7 +87,7 @@ class Worker:
         self._runner = self._open()
         if self._stopped:
             self._runner.stop()
-        return Begun(platform.node(), resident_bytes())
+        return Begun(platform.node(), self._runner.run, resident_bytes())
 
     def run(self, item: Any) -> Ended:
         """Hear an item; what fails is told and not raised."""

@@ -25,7 +25,7 @@ Examples:
   streamclf serve --config box.toml --check exit code 2 if it cannot start
 
 The file has a table for each source, and options for all above them:
-  model = "pocket"
+  model = "wide"
   [[sources]]
   name = "yard"
   device = "usb"
@@ -157,7 +157,7 @@ that it prints goes into streamclf.toml.
 INFO = """
 Examples:
   streamclf info                            the default model
-  streamclf info esc10                      another bundled model
+  streamclf info pocket                     another bundled model
   streamclf info mine.onnx --all            all fields of a model file's card
 """
 
@@ -245,7 +245,7 @@ Examples:
 STORE_EXPORT = """
 Examples:
   streamclf store export -o all.jsonl       a file of lines
-  streamclf store export | grep siren       lines for another program
+  streamclf store export | grep -i siren    lines for another program
   streamclf store export field.db           another store
 """
 

@@ -79,6 +79,11 @@ def file(
     )
     card = engines[0].card
     check_clips(outputs, card)
+    if outputs.store is not None:
+        from streamclf.store.last_model import describe_other_models
+
+        for line in describe_other_models(outputs.store, [(None, card.name)]):
+            say(line)
     if resumption is not None:
         resumption.remove_stale_rows()
 

@@ -15,12 +15,18 @@ from streamclf.core.card import Card
 from streamclf.core.errors import ModelError
 from streamclf.core.records import Window
 from streamclf.core.settings import Settings
-from streamclf.core.text_format import format_count
+from streamclf.core.sound_kinds import KINDS
+from streamclf.core.text_format import format_count, mark_off
+from streamclf.core.unknown_rule import find_unknown_rule
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, bundled_models
 
 WIDTH = 80
 MOST_ROWS = 14
+MOST_NAMES = 60
+"""Labels that are all shown; there may be more in columns that are narrow."""
+SHORT = 17
+"""Letters of a name that is shown where not all are."""
 """Most lines of labels that fit on the screen beside the rest."""
 MEASURED_S = 0.2
 """How long the speed is measured: nobody waits for it."""
@@ -37,7 +43,7 @@ def describe_model(model: Model) -> list[str]:
     card = model.card
     lines = [_fill(f"{card.name} (version {card.version}) {_task(card)}")]
     lines += [_fill(_listening(model)), ""]
-    lines += [*_columns([card.display_name(label) for label in card.labels]), ""]
+    lines += [*_columns(_shown_labels(card), len(card.labels)), ""]
     if card.taught:
         lines.append(_fill(f"Taught: {'; '.join(_taught_sounds(card))}."))
     lines += [_fill(f"Licence: {_licence(card.licence)}")]
@@ -104,15 +110,33 @@ def measure_window(model: Model, hop_s: float) -> float:
     return statistics.median(taken[1:])  # the first brings a whole window of new audio
 
 
-def _columns(names: Sequence[str]) -> Iterator[str]:
+def _shown_labels(card: Card) -> list[str]:
+    """The labels' names; of many, those that people wait for, and some of the broadest."""
+    names = [card.display_name(label) for label in card.labels]
+    if len(names) <= MOST_NAMES or not card.broader:
+        return names
+    short = [
+        label
+        for label in sorted(card.labels, key=str.casefold)
+        if len(card.display_name(label)) <= SHORT and label not in card.thresholds.never
+    ]
+    wanted = [label for label in short if label in KINDS]
+    broadest = [label for label in short if label not in card.broader and label not in KINDS]
+    step = len(broadest) / max(WIDTH // (SHORT + 2) * MOST_ROWS - 1 - len(wanted), 1)
+    some = [broadest[int(k * step)] for k in range(int(len(broadest) / max(step, 1)))]
+    return [card.display_name(label) for label in (*wanted, *some)] or names
+
+
+def _columns(names: Sequence[str], n_labels: int) -> Iterator[str]:
     """Names in alphabetical order, down one column after another."""
     names = sorted(names, key=str.casefold)
     width = min(max(map(len, names)), WIDTH - 2) + 2
     n_columns = max((WIDTH - 2) // width, 1)
     n_rows = -(-len(names) // n_columns)
     shown = names[: n_columns * MOST_ROWS - 1] if n_rows > MOST_ROWS else names
-    if len(shown) < len(names):
-        shown, n_rows = [*shown, f"and {len(names) - len(shown)} more"], MOST_ROWS
+    if len(shown) < n_labels:
+        shown = [*shown, f"and {n_labels - len(shown)} more"]
+        n_rows = min(-(-len(shown) // n_columns), MOST_ROWS)
     for row in range(n_rows):
         cells = [f"{_cut(name, width - 2):<{width}}" for name in shown[row::n_rows]]
         yield f"  {''.join(cells)}".rstrip()
@@ -127,7 +151,7 @@ def _taught_sounds(card: Card) -> Iterator[str]:
     for label, origin in card.taught.items():
         n_examples = format_count(len(origin.examples), "example")
         when = f" on {origin.date}" if origin.date else ""
-        yield f"{card.display_name(label)} (from {n_examples}{when})"
+        yield f"{mark_off(card.display_name(label))} (from {n_examples}{when})"
 
 
 def _licence(licence: str) -> str:
@@ -305,6 +329,8 @@ def _thresholds(card: Card) -> str:
 
 
 def _unknown(card: Card) -> str:
+    if card.unknown is None and find_unknown_rule(card):
+        return "those of which no label reaches its threshold, and none of silence is nearest"
     if card.unknown is None:
         return "not told: every sound gets the name that fits best"
     return f"those of which no averaged score reaches {card.unknown.threshold:g}"

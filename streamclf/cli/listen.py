@@ -175,6 +175,11 @@ def _listen(
     duration_s = source_options.duration_s
     engine, opened = _open_engine(model, settings, thresholds, features=features is not None)
     check_clips(outputs, engine.card)
+    if outputs.store is not None:
+        from streamclf.store.last_model import describe_other_models
+
+        for line in describe_other_models(outputs.store, [(None, engine.card.name)]):
+            say(line)
     hub = make_hub(page)
     listened = ListenedSource(engine, outputs.store)
     told = Told(

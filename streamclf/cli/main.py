@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -461,6 +462,17 @@ app.add_typer(archive_commands.app)
 app.add_typer(store_commands.app)
 
 
+def _hint_for_dashes(error: Exception) -> str:
+    """Say what to type for a name that looks like an option, where a command takes names."""
+    name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if not name or context is None or getattr(error, "possibilities", None):
+        return ""
+    if not any(each.param_type_name == "argument" for each in context.command.params):
+        return ""
+    typed = f"-- {shlex.quote(name)}"
+    return f": a name that begins with - stands behind the options, after --: {typed}"
+
+
 def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
     end_quickly()
@@ -489,7 +501,8 @@ def run(arguments: list[str]) -> int:
             return 2
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "streamclf"
-        return _fail(f"{message} ({command} --help shows what there is)", 2)
+        hint = _hint_for_dashes(error)
+        return _fail(f"{message}{hint} ({command} --help shows what there is)", 2)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:

@@ -20,7 +20,7 @@ from streamclf.cli.teach_options import TeachOptions
 from streamclf.core.card import Card, Taught
 from streamclf.core.errors import OK, StoreError, UsageError
 from streamclf.core.redaction import one_line, show_safely
-from streamclf.core.text_format import format_count
+from streamclf.core.text_format import format_count, mark_off
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, is_bundled_name
 from streamclf.model.options import ModelOptions
@@ -143,7 +143,7 @@ def _forget(
                 f"{label}: {model.path.name} was not taught any sound: name by --model the file "
                 "that was"
             )
-        known = ", ".join(model.card.taught)
+        known = ", ".join(map(mark_off, model.card.taught))
         raise UsageError(f"{label}: {model.path} was not taught that; it was taught: {known}")
     output = _choose_output(wanted, options, model)
     write_model(output, without_label(model.path, model.card, found))

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from streamclf.core.card import Card
 from streamclf.core.errors import UsageError
 from streamclf.core.records import Result
+from streamclf.core.sound_kinds import find_kinds
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
+from streamclf.core.unknown_rule import find_unknown_rule
 
 N_NEAREST = 3
 """Number of labels suggested for a name that fits none."""
 
 
 def choose_labels(
-    card: Card, only: str | None, leave_out: str | None, *, name_unknown: bool = False
+    card: Card,
+    only: str | None,
+    leave_out: str | None,
+    *,
+    name_unknown: bool = False,
+    apart: bool = False,
 ) -> frozenset[str] | None:
     """Find the labels whose events are reported.
 
@@ -26,6 +34,7 @@ def choose_labels(
         leave_out: Names of the labels not to report, in the same form.
         name_unknown: Whether the run makes events ``unknown`` and ``silence``. Both are reported,
             unless they are left out or ``only`` names just one of them.
+        apart: Whether kinds of a sound are told apart (`streamclf.core.sound_kinds`).
 
     Returns:
         The labels, or None where all are reported.
@@ -39,9 +48,10 @@ def choose_labels(
     if card.task == "regression":
         option = "--only" if only is not None else "--except"
         raise UsageError(f"{option} chooses events, and {card.name} gives values: leave it out")
-    others = [UNKNOWN_LABEL, SILENCE_LABEL] if name_unknown and card.unknown else []
+    others = [UNKNOWN_LABEL, SILENCE_LABEL] if name_unknown and find_unknown_rule(card) else []
     every = [*card.labels, *others]
-    chosen = set(every)
+    # None of the kinds that are told by a common name was asked for by name.
+    chosen = set(every) - (set() if only is not None else {*find_kinds(card, None, apart=apart)})
     if only is not None:
         chosen = set(_find("--only", only, card, every))
         if not chosen & set(others):
@@ -84,7 +94,7 @@ def _pick_label(option: str, name: str, found: list[str], card: Card, labels: li
         raise UsageError(f"{option} {name}: may be {' or '.join(found)}: write it as one of them")
     if found:
         return found[0]
-    if name in (UNKNOWN_LABEL, SILENCE_LABEL) and card.unknown:
+    if name in (UNKNOWN_LABEL, SILENCE_LABEL) and find_unknown_rule(card):
         raise UsageError(f"{option} {name}: there are such events with --unknown: add it")
     raise UsageError(
         f"{option} {name}: is no label of {card.name}"
@@ -102,17 +112,33 @@ def _exact_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
 
 
 def _plain_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
-    """Map each name without case and punctuation to the labels that it may mean."""
-    names: dict[str, list[str]] = {}
+    """Map each name without case and punctuation to the labels that it may mean.
+
+    Parts of names with commas count where no label has that name as a whole.
+    """
+    whole: dict[str, list[str]] = {}
+    parts: dict[str, list[str]] = {}
     for label in labels:
-        for name in {plain_name(label), plain_name(card.display_name(label))} - {""}:
-            names.setdefault(name, []).append(label)
-    return names
+        both = (label, card.display_name(label))
+        for name in set(map(plain_name, both)) - {""}:
+            whole.setdefault(name, []).append(label)
+        for name in set().union(*map(spoken_names, both)):
+            parts.setdefault(name, []).append(label)
+    return {**parts, **whole}
 
 
 def plain_name(name: str) -> str:
     """Reduce a name to its words in lower case, so that spellings of one name are equal."""
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))
+
+
+@lru_cache(10_000)
+def spoken_names(name: str) -> frozenset[str]:
+    """The names that people may mean a label by, as `plain_name` gives them.
+
+    AudioSet's labels hold several names: "Smoke detector, smoke alarm" is a smoke alarm.
+    """
+    return frozenset(map(plain_name, (name, *name.split(",")))) - {""}
 
 
 def suggest_labels(

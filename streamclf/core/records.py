@@ -19,7 +19,8 @@ import numpy.typing as npt
 from streamclf.core.event_id import event_id
 
 if TYPE_CHECKING:
-    from streamclf.core.card import Task, Thresholds, Unknown
+    from streamclf.core.card import Task, Thresholds
+    from streamclf.core.unknown_rule import UnknownRule
 
 Waveform: TypeAlias = npt.NDArray[np.float32]
 """float32 in [-1, 1]; ``(channels, samples)`` in a `Block`, ``(samples,)`` in a `Window`."""
@@ -78,7 +79,7 @@ class StreamStarted:
         task: Task of the model.
         started: Local time of the first sample. A recording's file states it, with or without an
             offset from UTC; for a live stream, it is the time known when the first audio arrived.
-        unknown: Rule of the model's card for unknown sounds; None if such sounds are not detected.
+        unknown: The model's rule for unknown sounds; None if such sounds are not detected.
         clock: Clock of a live stream, which becomes more accurate with all its audio; else None.
         live: Whether audio arrives in real time.
         display_names: Names shown to people in place of labels; a label without one is shown
@@ -92,6 +93,7 @@ class StreamStarted:
         position: Index of the first sample; above 0 where the stream continues another one.
         model: The model; None where it is unknown.
         features: Form of the features that the scores carry; None where they carry none.
+        speech_scores: Score of a single window from which it holds speech, for labels of speech.
     """
 
     source: str
@@ -99,7 +101,7 @@ class StreamStarted:
     labels: list[str]
     task: Task
     started: datetime | None = None
-    unknown: Unknown | None = None
+    unknown: UnknownRule | None = None
     clock: StreamClock | None = None
     live: bool = False
     display_names: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +112,7 @@ class StreamStarted:
     position: int = 0
     model: ModelIdentity | None = None
     features: FeatureFormat | None = None
+    speech_scores: Mapping[str, float] = field(default_factory=dict)
 
     def display_name(self, label: str) -> str:
         """Return the name shown to people for a label."""

@@ -123,8 +123,9 @@ class Settings:
     broader: bool = option(
         False,
         "--broader",
-        help="Also report a broader label while a narrower one sounds (an alarm beside its siren); "
-        "by default the narrowest is the event.",
+        help="Also report a broader label while a narrower one sounds (an alarm beside its siren), "
+        "and kinds of a sound apart (bark and yip in place of dog); by default the narrowest is "
+        "the event, and a bark is a dog.",
     )
 
     def __post_init__(self) -> None:

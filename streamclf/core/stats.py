@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from streamclf.core.card import Unknown
 from streamclf.core.highest_averages import HighestAverages
 from streamclf.core.records import Average, Result, SoundEvent, rescale
 from streamclf.core.text_format import format_count, format_length
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
+from streamclf.core.unknown_rule import UnknownRule
 
 MAX_LISTED = 10_000
 """Number of gaps, and of hop changes, that are listed singly; older ones count in the sums only."""
@@ -151,12 +151,12 @@ class Statistics:
         """Scoring time / audio time; below 1 keeps up."""
         return self.scoring_s / self.audio_s if self.delivered_samples else 0.0
 
-    def count(self, result: Result, unknown: Unknown | None) -> None:
+    def count(self, result: Result, unknown: UnknownRule | None) -> None:
         """Count a result.
 
         Args:
             result: The result.
-            unknown: Rule of the model's card for unknown sounds; None for none.
+            unknown: The model's rule for unknown sounds; None for none.
         """
         if isinstance(result, Average):
             self.n_windows += 1

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 
 def format_count(number: int, noun: str) -> str:
     """Write a number with its noun: ``1 window``, ``2 windows``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def mark_off(name: str) -> str:
+    """Write a name as it stands in a list: in quotes if it might be taken for more than one."""
+    if re.search(r'[;,()"]|^\W', name) is None:
+        return name
+    quoted = name.replace('"', "'")
+    return f'"{quoted}"'
 
 
 def format_length(seconds: float) -> str:

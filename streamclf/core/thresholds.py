@@ -44,7 +44,7 @@ class ThresholdOptions:
         "--target-precision",
         metavar="0..1",
         help="Use the model's thresholds at which this fraction of the events is correct, such "
-        "as 0.95.",
+        "as 0.9.",
     )
     thresholds: Path | None = option(
         None,

@@ -4,6 +4,9 @@ A window is silent if all its samples are below `SILENCE` of full scale. It does
 network; all its scores are 0. An average counts as silence if its newest window is silent. It
 counts as an unknown sound if no class reaches the threshold in the model's card, which the exporter
 chose so that most known sounds exceed it.
+
+A model of several labels at once may have no such threshold. Then an average is an unknown sound if
+no label reaches its own threshold, and a label of silence or noise is not the nearest to it.
 """
 
 from __future__ import annotations
@@ -14,12 +17,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.card import Unknown
-from streamclf.core.records import (
-    Average,
-    Waveform,
-    Window,
-)
+from streamclf.core.records import Average, Waveform, Window
+from streamclf.core.unknown_rule import OwnThresholds, UnknownRule
 
 SILENCE = 1e-4
 """-80 dB: three steps of 16-bit audio. A microphone in a quiet room records more than this."""
@@ -65,14 +64,20 @@ def _is_silent(waveform: Waveform) -> bool:
     return not any(np.abs(part).max() >= SILENCE for part in (waveform[::100], waveform))
 
 
-def judge(average: Average, unknown: Unknown) -> tuple[Verdict, float]:
+def judge(average: Average, unknown: UnknownRule) -> tuple[Verdict, float]:
     """Judge whether an average is a known sound, an unknown one or silence.
 
     Returns:
         The verdict and its certainty, 0..1: ``known`` with the highest averaged score, ``unknown``
-        with 1 minus the highest averaged score, or ``silence`` with 1.
+        with 1 minus the highest averaged score, or ``silence`` with 1. By `OwnThresholds` scores
+        count in parts of their thresholds, and what is nearest to silence or noise is ``known``.
     """
     if not average.scores.values.any():
         return SILENCE_LABEL, 1.0
+    if isinstance(unknown, OwnThresholds):
+        parts = np.minimum(average.values / unknown.on, 1)
+        nearest = float(parts[unknown.events].max(initial=0))
+        is_known = nearest >= 1 or parts[unknown.background].max() >= parts.max()
+        return ("known", nearest) if is_known else (UNKNOWN_LABEL, 1 - nearest)
     highest = float(average.values.max())
     return ("known", highest) if highest >= unknown.threshold else (UNKNOWN_LABEL, 1 - highest)

@@ -31,6 +31,10 @@ from streamclf.model.providers import open_part, open_session
 from streamclf.model.vetting.vetting import vet_model
 
 BUNDLED = Path(__file__).parents[1] / "models"
+DROPPED = dict.fromkeys(
+    ("esc10", "pocket-esc10"), "take wide, which names its ten sounds better, under MIT"
+)
+"""Models that earlier versions came with, and what to take instead."""
 
 MAX_BATCH = 1024
 """Largest fixed batch size of a graph. Short batches are padded with silence, so a larger one would
@@ -49,7 +53,7 @@ class Model:
     """An open model.
 
     Args:
-        path: The ``.onnx`` file, or the name of a bundled model, such as ``pocket``.
+        path: The ``.onnx`` file, or the name of a bundled model, such as ``wide``.
         provider: The requested execution provider.
         options: Fields of the card that the user overrides.
         n_threads: Number of threads. 0 takes one thread for a network below `SMALL_BYTES`. For
@@ -163,7 +167,7 @@ class Model:
         if features is None:
             raise ModelError(
                 f"{self.path}: its card names no features, by which sounds are compared: name them "
-                "with python -m export.restate MODEL.onnx --features, or take --model pocket"
+                "with python -m export.restate MODEL.onnx --features, or take --model wide"
             )
         from streamclf.model.features import OUTPUT
 
@@ -214,8 +218,10 @@ def find_model(name: str | Path) -> Path:
     """
     bundled = bundled_models()
     if isinstance(name, str) and is_bundled_name(name):
-        if name.removeprefix("pocket-") in bundled:
-            return bundled[name.removeprefix("pocket-")]
+        if name in bundled:
+            return bundled[name]
+        if name in DROPPED:
+            raise ModelError(f"{name}: is no longer bundled: {DROPPED[name]}")
         raise ModelError(
             f"{name}: no bundled model of that name ({', '.join(bundled)}); a file is named with "
             f"its folder, as in ./{name}, or ends in .onnx"
@@ -246,9 +252,8 @@ def portable_model_name(name: str) -> str:
 
 
 def bundled_models() -> dict[str, Path]:
-    """Return the bundled models by name, without the prefix ``pocket-`` (``esc10``)."""
-    paths = sorted(BUNDLED.glob("*.onnx"))
-    return {path.stem.removeprefix("pocket-"): path for path in paths}
+    """Return the bundled models by name."""
+    return {path.stem: path for path in sorted(BUNDLED.glob("*.onnx"))}
 
 
 def _waveform_input(path: Path, session: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from streamclf.core.card import Activation, Task
 from streamclf.core.declare_option import option
 
-DEFAULT_MODEL = "pocket"
+DEFAULT_MODEL = "wide"
 Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]
 
 

@@ -7,7 +7,8 @@ from functools import cached_property, lru_cache
 from typing import Literal, TypeAlias
 
 from streamclf.core.errors import UsageError
-from streamclf.core.label_choice import plain_name
+from streamclf.core.label_choice import plain_name, spoken_names
+from streamclf.core.sound_kinds import KINDS
 from streamclf.core.table_keys import Duration
 from streamclf.notify.hours import Hours
 from streamclf.notify.templates import DEFAULTS, REPEATED, check_template
@@ -172,6 +173,8 @@ class Rule:
 def is_called(said: str, label: str, name: str) -> bool:
     """Whether a text names a sound; case and punctuation do not matter.
 
+    One of several names of a label is enough, and so is a kind that is told by the label.
+
     Args:
         said: What somebody wrote.
         label: The model's identifier of the sound.
@@ -180,7 +183,12 @@ def is_called(said: str, label: str, name: str) -> bool:
     if said in (label, name):
         return True
     plain = _plain(said)
-    return bool(plain) and plain in (_plain(label), _plain(name))
+    return bool(plain) and plain in _names_of(label) | _names_of(name)
 
 
 _plain = lru_cache(10_000)(plain_name)
+
+
+@lru_cache(10_000)
+def _names_of(label: str) -> frozenset[str]:
+    return spoken_names(label).union(*map(spoken_names, KINDS.get(label, ())))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from streamclf.core.card import Card
 from streamclf.core.local_clock import LocalClock
 from streamclf.core.records import ModelIdentity, StreamStarted
+from streamclf.core.speech_labels import find_speech_scores
 from streamclf.sources.base import Source
 
 
@@ -48,6 +49,7 @@ def announce(
         run=_name_run(started) if live else "",
         position=position,
         model=ModelIdentity(card.name, card.version, model_file),
+        speech_scores=find_speech_scores(card),
     )
 
 

@@ -29,8 +29,10 @@ from streamclf.core.records import (
     Window,
 )
 from streamclf.core.settings import Settings
+from streamclf.core.sound_kinds import all_broader, find_kinds, leave_out
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, skip_silence
+from streamclf.core.unknown_rule import UnknownRule, find_unknown_rule
 from streamclf.model.classifier import Array, classify
 from streamclf.model.scorer import (
     Scorer,
@@ -71,6 +73,8 @@ class Engine:
         scorer: As given.
         settings: As given.
         thresholds: The thresholds in force.
+        unknown: Rule by which sounds are unknown; None for none.
+        kinds: Kinds of sounds that are told by a common name, with these names.
         statistics: Statistics of the current run, or of the last one.
         clock: Local time of the samples of a live stream.
         source_rate: Sample rate of the arriving audio in Hz; None before the first audio.
@@ -90,7 +94,12 @@ class Engine:
     ) -> None:
         self.card = scorer.card
         self.settings = settings or Settings()
-        self.thresholds: Thresholds = self.settings.thresholds or self.card.thresholds
+        self.kinds = find_kinds(self.card, self.settings.labels, apart=self.settings.broader)
+        self.thresholds = self._thresholds_of(self.settings)
+        named = self.settings.name_unknown
+        self.unknown: UnknownRule | None = (
+            find_unknown_rule(self.card) if named else self.card.unknown
+        )
         self.statistics = Statistics(self.card.sample_rate)
         self.clock = LocalClock()
         self.scorer = scorer
@@ -153,13 +162,29 @@ class Engine:
     def reported_labels(self) -> list[str]:
         """Labels whose events are reported, those of unknown sounds and of silence included."""
         chosen = self.settings.labels
-        named = self.settings.name_unknown and self.card.unknown is not None
+        named = self.settings.name_unknown and self.unknown is not None
         others = [UNKNOWN_LABEL, SILENCE_LABEL] if named else []
         every = [*self.card.labels, *others]
         never = self.thresholds.never
         return [
             label for label in every if label not in never and (chosen is None or label in chosen)
         ]
+
+    @property
+    def covering_labels(self) -> dict[str, frozenset[str]]:
+        """For each label that may be covered: the labels while whose events it has none."""
+        covering: dict[str, frozenset[str]] = {}
+        for label, broad in self._broader().items():
+            for each in broad:
+                covering[each] = covering.get(each, frozenset()) | {label}
+        return covering
+
+    def _broader(self) -> dict[str, frozenset[str]]:
+        """For each label those that count as silent while it sounds."""
+        chosen = self.settings.labels
+        # A taught label silences others even where its own events are not asked for.
+        among = None if chosen is None else chosen | set(self.card.taught)
+        return {} if self.settings.broader else all_broader(self.card, among, self.kinds)
 
     def announce(self, source: Source, position: int = 0) -> StreamStarted:
         """Describe the stream that a source is about to deliver; `run` yields the same record.
@@ -171,7 +196,8 @@ class Engine:
         model = getattr(self.scorer, "model", None)  # a scorer of the library's user may have none
         file = "" if model is None else str(model.path)
         started = announce(source, self.card, self.onset_thresholds, self.clock, position, file)
-        return replace(started, features=getattr(self.scorer, "features", None))
+        features = getattr(self.scorer, "features", None)
+        return replace(started, features=features, unknown=self.unknown)
 
     def _hop(self, settings: Settings) -> int:
         return effective_hop(settings, self.scorer)
@@ -231,7 +257,7 @@ class Engine:
             yield self.announce(source, first.position)
             items = chain((first,), items)
         for result in self._results(items, on_start, on_audio, live=source.live):
-            self.statistics.count(result, self.card.unknown)
+            self.statistics.count(result, self.unknown)
             self.statistics.elapsed_s = time.perf_counter() - began
             self.statistics.drift_ppm = source.drift_ppm
             yield result
@@ -311,15 +337,17 @@ class Engine:
         if card.task == "regression":
             return averages
         chosen = self.settings.labels
-        # A taught label silences others even where its own events are not asked for.
-        among = None if chosen is None else chosen | set(card.taught)
-        broader = {} if self.settings.broader else card.all_broader(among)
+        broader = self._broader()
         found: Iterator[Result]
-        if self.settings.name_unknown and card.unknown:
-            groups = detect_grouped(averages, card.labels, self.thresholds, self._timing, broader)
-            found = name_unknown(groups, card.unknown, lambda: self._timing)
+        if self.settings.name_unknown and self.unknown is not None:
+            groups = detect_grouped(
+                averages, card.labels, self.thresholds, self._timing, broader, self.kinds
+            )
+            found = name_unknown(groups, self.unknown, lambda: self._timing)
         else:
-            found = detect(averages, card.labels, self.thresholds, self._timing, broader)
+            found = detect(
+                averages, card.labels, self.thresholds, self._timing, broader, self.kinds
+            )
         return found if chosen is None else keep_chosen(found, chosen)
 
     def stop(self) -> None:
@@ -341,9 +369,13 @@ class Engine:
         """
         settings.hop_samples(self.card.sample_rate)
         self.settings = settings
-        self.thresholds = settings.thresholds or self.card.thresholds
+        self.thresholds = self._thresholds_of(settings)
         self.overload.reset()
         self._changes.put(settings)
+
+    def _thresholds_of(self, settings: Settings) -> Thresholds:
+        thresholds = settings.thresholds or self.card.thresholds
+        return leave_out(thresholds, self.kinds) if self.kinds else thresholds
 
     def _make_overload(self) -> Overload:
         return Overload(
@@ -399,7 +431,7 @@ class Engine:
             self.statistics.scoring_s += time.perf_counter() - began
             return scores
 
-        return skip_silence(timed, len(self.card.labels)) if self.card.unknown else timed
+        return skip_silence(timed, len(self.card.labels)) if self.unknown else timed
 
     def _add_notices(
         self, items: Iterable[Scores | Gap | Notice | Change]
@@ -431,7 +463,7 @@ class Engine:
 
     def _change(self, position: int, settings: Settings) -> Change:
         rate = self.card.sample_rate
-        thresholds = settings.thresholds or self.card.thresholds
+        thresholds = self._thresholds_of(settings)
         average = round(settings.average_s * rate)
         return Change(position, self._hop(settings), average, thresholds)
 

@@ -22,6 +22,8 @@ ends when the pause after it is longer than ``max_gap``.
 
 Where labels have broader ones (a police siren is a siren, too), the narrowest that is on is the
 event: while it is on, its broader labels count as silent. One that had begun before ends then.
+Kinds that are told by a common name (a bark is a dog) have no events: their scores are those of
+the sound, stretched so that the thresholds meet.
 
 The limits of a sound longer than a window are right to about one hop. A much shorter sound becomes
 an event about as long as a window, with the sound in its middle.
@@ -115,6 +117,7 @@ def detect(
     thresholds: Thresholds,
     timing: Timing,
     broader: Broader | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Iterator[Item | EventRecord]:
     """Detect events; averages, gaps, notices and changes pass through.
 
@@ -129,8 +132,9 @@ def detect(
         timing: Lengths in samples; a `Change` replaces its hop and average.
         broader: For a label all labels that are broader, however far; none of them is an event
             while it is one.
+        kinds: Labels that count as others, and these (`streamclf.core.sound_kinds`).
     """
-    for detections in detect_grouped(items, labels, thresholds, timing, broader):
+    for detections in detect_grouped(items, labels, thresholds, timing, broader, kinds):
         yield from detections.results()
 
 
@@ -140,16 +144,17 @@ def detect_grouped(
     thresholds: Thresholds,
     timing: Timing,
     broader: Broader | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Iterator[Detections]:
     """Detect events as `detect` does, and yield each item together with its records."""
-    segment = _Segment(labels, thresholds, timing, broader or {})
+    segment = _Segment(labels, thresholds, timing, broader or {}, kinds or {})
     for item in items:
         records: list[EventRecord] = []
         if isinstance(item, Average):
             records = segment.add(item)
         elif isinstance(item, Gap):
             records = segment.finish()
-            segment = _Segment(labels, thresholds, timing, broader or {})
+            segment = _Segment(labels, thresholds, timing, broader or {}, kinds or {})
         elif isinstance(item, Change):
             thresholds = item.thresholds
             timing = replace(timing, hop=item.hop, average=item.average)
@@ -215,13 +220,20 @@ class _Segment:
     """Detector for the audio between two gaps."""
 
     def __init__(
-        self, labels: list[str], thresholds: Thresholds, timing: Timing, broader: Broader
+        self,
+        labels: list[str],
+        thresholds: Thresholds,
+        timing: Timing,
+        broader: Broader,
+        kinds: Mapping[str, str],
     ) -> None:
         self._labels = labels
         places = {label: index for index, label in enumerate(labels)}
         self._broader = {
             places[label]: [places[other] for other in others] for label, others in broader.items()
         }
+        self._kinds = np.array([places[kind] for kind in kinds], dtype=np.intp)
+        self._common = np.array([places[name] for name in kinds.values()], dtype=np.intp)
         rule = RULES.get(timing.begin)
         self._evidence = Evidence(len(labels), rule) if rule else None
         self.retune(thresholds, timing)
@@ -235,6 +247,7 @@ class _Segment:
         """Use other thresholds and lengths from now on; open events stay open."""
         per_class = [thresholds.of(label) for label in self._labels]
         self._on = np.array([t.on for t in per_class], dtype=np.float32)
+        self._kind_on, self._common_on = self._on[self._kinds], self._on[self._common]
         self._on[[label in thresholds.never for label in self._labels]] = np.inf
         self._off = np.array([t.off for t in per_class], dtype=np.float32)
         self._timing = timing
@@ -243,6 +256,7 @@ class _Segment:
 
     def add(self, average: Average) -> list[EventRecord]:
         """Take the next average, and return the event records that it causes."""
+        average = self._join_kinds(average)
         cell = self._cell(average)
         turn_on_scores = self._turn_on_scores(average)
         self._last = average
@@ -270,6 +284,28 @@ class _Segment:
             event.offset = self._last.end if event.offset == self._cells[-1].end else event.offset
         self._states.clear()
         return self._report(events)
+
+    def _join_kinds(self, average: Average) -> Average:
+        """Give each sound the score of the kind that is surest, and kinds none.
+
+        A kind that reaches its threshold reaches that of the sound; what lies below and above is
+        stretched in proportion.
+        """
+        if not self._kinds.size:
+            return average
+        scores = replace(average.scores, values=self._join(average.scores.values))
+        return replace(average, values=self._join(average.values), scores=scores)
+
+    def _join(self, values: Values) -> Values:
+        own, kind_on, common_on = values[self._kinds], self._kind_on, self._common_on
+        with np.errstate(divide="ignore", invalid="ignore"):  # a threshold may be 0 or 1
+            below = own * (common_on / kind_on)
+            above = 1 - (1 - own) * ((1 - common_on) / (1 - kind_on))
+        as_common = np.where(own < kind_on, below, np.where(own < 1, above, 1))
+        joined = values.copy()
+        joined[self._kinds] = 0
+        np.maximum.at(joined, self._common, as_common.astype(np.float32))
+        return joined
 
     def _silence_broader(
         self, values: Values, turn_on_scores: Values, cell: _Cell

@@ -31,9 +31,18 @@ def make_engine(
         )
     chosen = choose_thresholds(card, thresholds)
     labels = choose_labels(
-        card, thresholds.only, thresholds.leave_out, name_unknown=settings.name_unknown
+        card,
+        thresholds.only,
+        thresholds.leave_out,
+        name_unknown=settings.name_unknown,
+        apart=settings.broader,
     )
     engine = Engine(classifier, replace(settings, thresholds=chosen, labels=labels))
+    if settings.name_unknown and engine.unknown is None and card.task != "regression":
+        report(
+            f"warning: --unknown: {card.name} has no rule for unknown sounds: there are none; "
+            "--model pocket has one"
+        )
     if engine.hop_notice:
         report(engine.hop_notice)
     return engine

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from streamclf.core.card import Unknown
 from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
+from streamclf.core.unknown_rule import UnknownRule
 from streamclf.pipeline.events import Detections, EventRecord, Timing
 
 
 def name_unknown(
-    detections: Iterable[Detections], unknown: Unknown, timing: Callable[[], Timing]
+    detections: Iterable[Detections], unknown: UnknownRule, timing: Callable[[], Timing]
 ) -> Iterator[Result]:
     """Add events ``unknown`` and ``silence`` to the results; all given results pass through.
 
@@ -27,7 +27,7 @@ def name_unknown(
 
     Args:
         detections: One stream, in order.
-        unknown: The model's settings for unknown sounds, from its card.
+        unknown: The model's rule for unknown sounds.
         timing: Returns the lengths in force.
     """
     tracker = _UnknownTracker(unknown)
@@ -58,7 +58,7 @@ class _OpenEvent:
 class _UnknownTracker:
     """The open event ``unknown`` or ``silence``, and the places of known events."""
 
-    def __init__(self, unknown: Unknown) -> None:
+    def __init__(self, unknown: UnknownRule) -> None:
         self._unknown = unknown
         self._open_ids: set[str] = set()
         self._known_until = 0

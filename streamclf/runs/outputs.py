@@ -269,7 +269,7 @@ def check_clips(outputs: OutputOptions, card: Card) -> None:
     if outputs.privacy is not None and not find_speech_labels(card.labels, card.display_names):
         raise UsageError(
             f"--privacy speech: {card.name} has no label of speech to judge clips by: take a model "
-            "that has one (pocket), or leave --clips out"
+            "that has one (wide), or leave --clips out"
         )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from streamclf.core import records
 from streamclf.core.card import Threshold, Thresholds, Unknown
 from streamclf.core.spill_buffer import SpillBuffer
+from streamclf.core.unknown_rule import OwnThresholds
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ _KINDS: dict[str, Any] = {
     for kind in (
         records.StreamStarted, records.ModelIdentity, records.FeatureFormat, records.Average,
         records.Scores, records.EventBegan, records.EventOngoing, records.SoundEvent, records.Gap,
-        records.Notice, records.Change, Thresholds, Threshold, Unknown,
+        records.Notice, records.Change, Thresholds, Threshold, Unknown, OwnThresholds,
     )
 }  # fmt: skip
 _KIND, _ARRAY, _MAPPING, _MOMENT = "kind", "array", "mapping", "moment"

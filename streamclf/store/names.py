@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
 from streamclf.core.errors import UsageError
-from streamclf.core.label_choice import plain_name, suggest_labels
+from streamclf.core.label_choice import plain_name, spoken_names, suggest_labels
 from streamclf.store.display_names import read_display_names
 from streamclf.store.question import Database
 
@@ -85,11 +85,14 @@ def _split(text: str, shown: dict[str, str]) -> list[str]:
 
 def _fitting(name: str, shown: dict[str, str]) -> list[str]:
     """The labels that a name may mean, each of which has such a name."""
-    if name in shown:
-        return [name]
+    if name in shown:  # models write the same label in different cases
+        return [
+            name,
+            *(each for each in shown if each != name and each.casefold() == name.casefold()),
+        ]
     plain = plain_name(name)
     return [label for label, read in shown.items() if read == name] or [
-        label for label, read in shown.items() if plain and plain in map(plain_name, (label, read))
+        label for label, read in shown.items() if plain in spoken_names(label) | spoken_names(read)
     ]
 
 

@@ -19,7 +19,7 @@ class StoredRecording:
     """A recording as the store knows it.
 
     Attributes:
-        path: Absolute path.
+        path: Absolute path, without ``..``.
         n_bytes: Size of the file.
         modified_us: Time of its last change, in microseconds UTC.
     """
@@ -36,12 +36,25 @@ class StoredRecording:
             OSError: It cannot be found.
         """
         status = path.stat()
-        return cls(text_of(path.absolute()), status.st_size, status.st_mtime_ns // 1000)
+        return cls(text_of(place_of(path)), status.st_size, status.st_mtime_ns // 1000)
 
     @property
     def source(self) -> str:
         """Name of its source, the folder that it lies in."""
         return str(Path(self.path).parent)
+
+
+def place_of(path: Path) -> Path:
+    """Return a path from the root, without ``..``, so that it is one path from whatever folder.
+
+    Links stay as they are named. Before a ``..`` they are followed, as where the file is opened.
+    """
+    absolute = path.absolute()
+    parts = absolute.parts
+    if ".." not in parts:
+        return absolute
+    n_before = len(parts) - parts[::-1].index("..")
+    return Path(*parts[:n_before]).resolve().joinpath(*parts[n_before:])
 
 
 def text_of(path: Path) -> str:
@@ -80,4 +93,5 @@ def find_whole_recordings(store: Path, model: Path) -> set[StoredRecording]:
             ).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"{store}: cannot be read: {reason_of(error)}") from error
-    return {StoredRecording(*row) for row in rows}
+    # Stores of earlier versions have paths with ``..``.
+    return {StoredRecording(str(place_of(Path(path))), *file) for path, *file in rows}

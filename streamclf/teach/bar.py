@@ -28,7 +28,7 @@ ENDS_AT = 0.5
 """Part of the bar at which an event ends."""
 TIMES_AN_HOUR = 2.0
 """How often the sound is taken to come, where found and false ones are weighed."""
-FOUND = 0.6
+FOUND = 0.5
 """Part of the examples' scenes that is to be found, however few events the past may have."""
 LOWEST = 0.2
 """Lowest bar that is tried, as a part of the value of a typical example."""

@@ -4,13 +4,14 @@
 ones are, so that a threshold can be tried on weeks before it holds. A sound that was taught since
 has no scores there; its layer computes them from the features.
 
-Only stretches in which an event can begin are judged. Scores are kept in steps of 1/65,535, and a
-window lasts until the next one that was kept.
+Only stretches in which an event can begin are judged. One that reaches the end of a day's file is
+judged with the next day's. Scores are kept in steps of 1/65,535, and a window lasts until the next
+one that was kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +25,9 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Array, activate
 from streamclf.pipeline.engine import Engine
 from streamclf.store.features.feature_store import FeatureFile
-from streamclf.store.features.layout import MAX_SCORE_STEP, known_time
+from streamclf.store.features.layout import MAX_SCORE_STEP, FeatureHeader, known_time
 from streamclf.teach.backtest import AROUND_S, CardScorer, PastEvent
-from streamclf.teach.past import Held, Past, hold, runs_in
+from streamclf.teach.past import Held, Past, follows, hold, runs_in
 from streamclf.teach.taught_graph import Head
 
 MARGIN = 0.5
@@ -54,6 +55,14 @@ class _Columns:
         return np.where(labels < len(self.places), places, self.missing)
 
 
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Records that follow on each other, with the file that the last ones lie in."""
+
+    file: FeatureFile
+    records: npt.NDArray[Any]
+
+
 class JudgedPast:
     """Detection of all labels' events in kept scores.
 
@@ -77,6 +86,7 @@ class JudgedPast:
         Raises:
             UsageError: The scores are those of labels that the model lacks.
         """
+        waiting: dict[FeatureHeader, _Run] = {}
         for file, records in past.records():
             if not file.header.n_scores:
                 self.n_without += len(records)
@@ -85,11 +95,38 @@ class JudgedPast:
             columns = self._columns(file)
             engine = self._engine(file)
             bars = self._bars(engine)
+            header = file.header
             for begin, end in runs_in(records):
-                held = hold(file.header, records[begin:end])
                 chosen = records[begin:end]
-                for first, last in self._stretches(file, chosen, columns, bars):
-                    yield from self._judge(file, chosen, held, columns, engine, (first, last))
+                before = waiting.pop(header, None)
+                if before is not None and follows(header, before.records[-1], chosen[0]):
+                    chosen = np.concatenate([before.records, chosen])
+                elif before is not None:
+                    yield from self._judge_run(before, columns, engine, bars)
+                run = _Run(file, chosen)
+                if header.recording:
+                    yield from self._judge_run(run, columns, engine, bars)
+                else:
+                    rest = yield from self._judge_run(run, columns, engine, bars, goes_on=True)
+                    waiting[header] = rest
+        for run in waiting.values():
+            columns, engine = self._columns(run.file), self._engine(run.file)
+            yield from self._judge_run(run, columns, engine, self._bars(engine))
+
+    def _judge_run(
+        self, run: _Run, columns: _Columns, engine: Engine, bars: Bars, *, goes_on: bool = False
+    ) -> Generator[PastEvent, None, _Run]:
+        """Judge a run; returns what is still to be judged with the day after, if it may go on."""
+        n_records = len(run.records)
+        around = round(AROUND_S / run.file.header.every_s)
+        rest = max(n_records - around, 0)
+        held = hold(run.file.header, run.records)
+        for first, last, has_begun in self._stretches(run.file, run.records, columns, bars):
+            if goes_on and last == n_records:
+                rest = min(first, rest)
+            elif has_begun:
+                yield from self._judge(run.file, run.records, held, columns, engine, (first, last))
+        return _Run(run.file, run.records[rest:])
 
     def _columns(self, file: FeatureFile) -> _Columns:
         card, labels = self._card, file.header.labels
@@ -116,7 +153,8 @@ class JudgedPast:
         card, thresholds = self._card, engine.thresholds
         chosen = engine.settings.labels
         wanted = [
-            label not in thresholds.never and (chosen is None or label in chosen)
+            engine.kinds.get(label, label) not in thresholds.never
+            and (chosen is None or engine.kinds.get(label, label) in chosen)
             for label in card.labels
         ]
         factors = np.full(len(card.labels), 1.0 if card.activation == "sigmoid" else MARGIN)
@@ -131,8 +169,8 @@ class JudgedPast:
 
     def _stretches(
         self, file: FeatureFile, records: npt.NDArray[Any], columns: _Columns, bars: Bars
-    ) -> Iterator[tuple[int, int]]:
-        """Find the stretches in which an event can begin, as places of records from and to."""
+    ) -> Iterator[tuple[int, int, bool]]:
+        """Find what sounds, as places of records from and to, and whether an event can begin."""
         n_records = len(records)
         begins, sounds = np.zeros(n_records, bool), np.zeros(n_records, bool)
         for start in range(0, n_records, BLOCK):
@@ -151,8 +189,8 @@ class JudgedPast:
             return
         breaks = np.flatnonzero(np.diff(sounding) > 2 * around) + 1
         for part in np.split(sounding, breaks):
-            if begins[part].any():
-                yield max(int(part[0]) - around, 0), min(int(part[-1]) + around + 1, n_records)
+            first, last = max(int(part[0]) - around, 0), min(int(part[-1]) + around + 1, n_records)
+            yield first, last, bool(begins[part].any())
 
     def _judge(
         self,

@@ -36,6 +36,12 @@ MOST_ALIKE = 0.2
 little of the sound."""
 MOST_LEFT_OUT = 8
 """Examples that are left out in turn."""
+LEFT_OUT_DISCOUNT = 0.1
+"""Part of the values of an example that was left out which the next such sound lacks: it comes
+while others sound, and from farther than the examples of one day or one place."""
+ENOUGH = 5
+"""Number of examples from which on that part is taken off whole. The fewer there are, the more
+leaving one out takes off by itself."""
 OWN_DISCOUNT = 0.65
 """Factor of the values of an example that was not left out, as the only one."""
 WEEK_S = 7 * 86_400.0
@@ -177,16 +183,20 @@ def _fit(apart: _Apart, examples: Sequence[Features]) -> _Layer:
 def _hold_out(
     apart: _Apart, examples: Sequence[Example], layer: _Layer
 ) -> list[npt.NDArray[np.float32]]:
-    """Values of the windows of each example's scenes, by a layer that was fitted without it."""
+    """Values that such sounds may have later, by the windows of each example's scenes.
+
+    They are those of a layer that was fitted without the example, with a discount.
+    """
     if len(examples) == 1:
         return [
             layer.values(scene.features) * np.float32(OWN_DISCOUNT) for scene in examples[0].scenes
         ]
+    kept = np.float32(1 - LEFT_OUT_DISCOUNT * min(1.0, (len(examples) - 1) / (ENOUGH - 1)))
     held_out = []
     for number, example in enumerate(examples[:MOST_LEFT_OUT]):
         others = [each.windows for k, each in enumerate(examples) if k != number]
         without = _fit(apart, others)
-        held_out += [without.values(scene.features) for scene in example.scenes]
+        held_out += [without.values(scene.features) * kept for scene in example.scenes]
     return held_out
 
 

@@ -17,6 +17,8 @@ from streamclf.teach.taught_graph import Head
 
 BLOCK = 65_536
 """Windows that are computed at once, of the memory that their features take as float32."""
+MOST_DRIFT_S = 2.0
+"""Difference of a clock and the count of samples from one kept window to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,27 +86,30 @@ class Past:
     def score(self, head: Head) -> Iterator[PastStream]:
         """Compute the logits of all windows, run by run.
 
-        A window whose next one came later than half a second after it, as it does with a wider hop,
-        is held until then, so that all streams have windows of the same distance.
+        A run goes on over midnight, where the next day's file begins. A window whose next one came
+        later than half a second after it, as it does with a wider hop, is held until then, so that
+        all streams have windows of the same distance.
         """
+        waiting: dict[FeatureHeader, _ScoredRun] = {}
         for file, records in self.records():
+            header = file.header
             logits = np.zeros(len(records), np.float32)
             for start in range(0, len(records), BLOCK):
                 block = records["values"][start : start + BLOCK].astype(np.float32)
-                logits[start : start + BLOCK] = head.logits(block * np.float32(file.header.scale))
-            header = file.header
+                logits[start : start + BLOCK] = head.logits(block * np.float32(header.scale))
+            places = _without_values(records)
             for begin, end in runs_in(records):
-                held = hold(header, records[begin:end])
-                yield PastStream(
-                    header.recording or header.source,
-                    header.sample_rate,
-                    held.times_us,
-                    held.positions,
-                    held.lengths,
-                    logits[begin:end][held.places],
-                    header.every_s,
-                    bool(header.recording),
-                )
+                run = _ScoredRun(places[begin:end], logits[begin:end])
+                before = waiting.pop(header, None)
+                if before is not None and follows(header, before.records[-1], run.records[0]):
+                    run = before.joined(run)
+                elif before is not None:
+                    yield before.stream(header)
+                waiting[header] = run
+            if header.recording:
+                yield waiting.pop(header).stream(header)
+        for header, run in waiting.items():
+            yield run.stream(header)
 
     def spans(self) -> dict[str, list[tuple[float, float]]]:
         """Return the time of which anything is kept, by stream: begins and ends.
@@ -179,6 +184,62 @@ def hold(header: FeatureHeader, records: npt.NDArray[np.void]) -> Held:
         np.repeat(records["position"], held) + later,
         np.maximum(lengths, 1).astype(np.uint32),
     )
+
+
+_PLACE = np.dtype([("time_us", "<i8"), ("position", "<i8"), ("n_samples", "<u4")])
+
+
+def _without_values(records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Copy when and where windows are, without what they hold."""
+    places = np.empty(len(records), _PLACE)
+    for name in _PLACE.names or ():
+        places[name] = records[name]
+    return places
+
+
+@dataclass(frozen=True, eq=False)
+class _ScoredRun:
+    """Windows that follow on each other.
+
+    Attributes:
+        records: ``(windows,)`` of `_PLACE`.
+        logits: ``(windows,)`` float32.
+    """
+
+    records: npt.NDArray[np.void]
+    logits: npt.NDArray[np.float32]
+
+    def joined(self, later: _ScoredRun) -> _ScoredRun:
+        return _ScoredRun(
+            np.concatenate([self.records, later.records]),
+            np.concatenate([self.logits, later.logits]),
+        )
+
+    def stream(self, header: FeatureHeader) -> PastStream:
+        held = hold(header, self.records)
+        return PastStream(
+            header.recording or header.source,
+            header.sample_rate,
+            held.times_us,
+            held.positions,
+            held.lengths,
+            self.logits[held.places],
+            header.every_s,
+            bool(header.recording),
+        )
+
+
+def follows(header: FeatureHeader, last: np.void, first: np.void) -> bool:
+    """Whether the first record of a day goes on with what the last one of the day before ended.
+
+    A run that began anew in between may have positions beyond those of the run before. Then they do
+    not fit its times.
+    """
+    n_samples = int(first["position"]) - int(last["position"])
+    passed_us = int(first["time_us"]) - int(last["time_us"])
+    known = last["time_us"] != NO_TIME and first["time_us"] != NO_TIME
+    drift_us = abs(passed_us - n_samples / header.sample_rate * 1e6)
+    return bool(known) and n_samples > 0 and drift_us <= MOST_DRIFT_S * 1e6
 
 
 def runs_in(records: npt.NDArray[np.void]) -> Iterator[tuple[int, int]]:

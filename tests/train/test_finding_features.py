@@ -63,11 +63,11 @@ def test_something_has_to_be_restated(picky, capsys):
     assert "nothing to change" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["pocket", "pocket-esc10"])
-def test_bundled_models_name_what_their_graphs_have(name):
+@pytest.mark.parametrize(("name", "width"), [("pocket", 2176), ("wide", 512)])
+def test_bundled_models_name_what_their_graphs_have(name, width):
     model = Model(BUNDLED / f"{name}.onnx", provider="cpu", live=True)
     features = model.card.features
-    assert (features.size, features.width) == (256, 2176)
+    assert (features.size, features.width) == (256, width)
     classifier = Classifier(model, features=True)
     assert classifier.take_notice() == ""
     noise = np.random.default_rng(1).uniform(-0.1, 0.1, (2, 24_000)).astype(np.float32)

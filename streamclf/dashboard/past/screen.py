@@ -40,13 +40,14 @@ class PastScreen(ModalScreen[None]):
         stop: Stops it.
     """
 
+    # A line of 80 characters ends where it is full, so what is seen nowhere else stands first.
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "groups", "Unknown"),
+        Binding("escape,q", "leave", "Back", key_display="Esc"),
         Binding("left_square_bracket", "step(-1)", "Day", key_display="[ ]"),
         Binding("right_square_bracket", "step(1)", "Day after", show=False),
         Binding("t", "today", "Today"),
-        Binding("0", "stop", "Silence"),
-        Binding("escape,q", "leave", "Back", key_display="Esc"),
-        Binding("g", "groups", "Unknown"),
+        Binding("0", "stop", "Stop"),
     ]
 
     def __init__(self, past: Past, play: Play, stop: Callable[[], object]) -> None:

@@ -44,7 +44,7 @@ class DayMap(Canvas, can_focus=True):
         Binding("right,l", "move(1,0)", "Hour after", show=False),
         Binding("up,k", "move(0,-1)", "Sound", key_display="↑ ↓"),
         Binding("down,j", "move(0,1)", "Sound below", show=False),
-        Binding("tab", "app.focus_next", "Events", key_display="Tab"),
+        Binding("tab", "app.focus_next", "List", key_display="Tab"),
     ]
 
     class Moved(Message):

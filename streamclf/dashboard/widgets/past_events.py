@@ -32,12 +32,12 @@ class PastEventList(OptionList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "select", "Play", key_display="Enter"),
-        Binding("y", "review('right')", "Right"),
-        Binding("n", "review('wrong')", "Wrong"),
-        Binding("w", "rename", "It was ..."),
+        Binding("y", "review('right')", "Yes"),
+        Binding("n", "review('wrong')", "No"),
+        Binding("w", "rename", "Was"),
         Binding("u", "review('')", "Undo"),
-        Binding("m", "more_like", "More like it"),
-        Binding("x", "teach", "Teach it"),
+        Binding("m", "more_like", "Alike"),
+        Binding("x", "teach", "Teach"),
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
     ]

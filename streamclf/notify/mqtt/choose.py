@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from streamclf.core.label_choice import plain_name, suggest_labels
+from streamclf.core.label_choice import suggest_labels
 from streamclf.notify.mqtt.options import EVERY_LABEL
+from streamclf.notify.rules import is_called
 
 
 def choose(labels: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -37,7 +38,4 @@ def find_unknown(sources: Iterable[Mapping[str, str]], wanted: Sequence[str]) ->
 def _fitting(labels: Mapping[str, str], name: str) -> Collection[str]:
     if name in labels:
         return (name,)
-    plain = plain_name(name)
-    return [
-        label for label, shown in labels.items() if plain in (plain_name(label), plain_name(shown))
-    ]
+    return [label for label, shown in labels.items() if is_called(name, label, shown)]

@@ -100,7 +100,7 @@ def _labels_of(engine: Engine) -> list[str]:
     card, settings = engine.card, engine.settings
     if card.task == "regression":
         return []
-    others = [UNKNOWN_LABEL, SILENCE_LABEL] if settings.name_unknown and card.unknown else []
+    others = [UNKNOWN_LABEL, SILENCE_LABEL] if settings.name_unknown and engine.unknown else []
     return [
         label
         for label in [*card.labels, *others]

@@ -54,6 +54,7 @@ from streamclf.sources.retried import RetriedSource
 from streamclf.store.features.feature_store import features_folder
 from streamclf.store.features.sink import LiveFeatureSink
 from streamclf.store.features.writer import FeatureWriter
+from streamclf.store.last_model import describe_other_models
 from streamclf.store.sink import StoreSink
 from streamclf.store.store import Store
 
@@ -137,6 +138,9 @@ class Server:
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
         _warn_of_rules(plan, engines)
+        models = [(stream.name, engine.card.name) for stream, _, engine in engines]
+        for line in describe_other_models(plan.writing.store, models):
+            say(line)
         self._telling = telling = self._make_telling()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
@@ -531,7 +535,8 @@ def _warn_of_rules(
         stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
         for stream, _, engine in engines
     }
-    warn_of_rules(plan.notify, heard)
+    narrower = {stream.name: engine.covering_labels for stream, _, engine in engines}
+    warn_of_rules(plan.notify, heard, narrower)
     return heard
 
 

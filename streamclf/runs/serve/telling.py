@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamclf.notify.happenings import SoundHappened
-from streamclf.notify.label_check import describe_unheard
+from streamclf.notify.label_check import describe_covered, describe_unheard
 from streamclf.notify.notifier import Notifier, Prepared
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.store_history import StoreHistory
@@ -138,14 +138,21 @@ class Telling:
         self._notifier.close()
 
 
-def warn_of_rules(plan: NotifyPlan, heard: Mapping[str, Mapping[str, str]]) -> None:
+def warn_of_rules(
+    plan: NotifyPlan,
+    heard: Mapping[str, Mapping[str, str]],
+    narrower: Mapping[str, Mapping[str, Collection[str]]],
+) -> None:
     """Name what makes rules tell nothing, or tell it to nobody.
 
     Args:
         plan: The rules and targets.
         heard: What each source may report: display names by label.
+        narrower: By source and label what covers the label while it sounds.
     """
     for line in describe_unheard(plan.rules, heard):
+        say(line)
+    for line in describe_covered(plan.rules, heard, narrower):
         say(line)
     if plan.rules and not plan.targets:
         say("warning: rules tell nobody, as there are no targets: a table [[targets]] makes one")

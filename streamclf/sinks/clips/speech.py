@@ -2,22 +2,20 @@
 
 The model itself judges, by its labels of speech (`streamclf.core.speech_labels`), on each window
 alone: an average over seconds would hide a word. A clip holds no speech if every sample of it, and
-of a margin around it, lies in a window that was judged, and none of these windows scores
-`THRESHOLD` or more. What was not judged counts as speech: gaps, skipped audio, windows without
-numbers, and audio shorter than a window. benchmarks/speech_in_clips.py measures what this misses.
+of a margin around it, lies in a window that was judged, and none of these windows scores as much
+for speech as `find_speech_scores` says. What was not judged counts as speech: gaps, skipped audio,
+windows without numbers, and audio shorter than a window. benchmarks/speech_in_clips.py measures
+what this misses.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from operator import ge
 
 from streamclf.core.records import Average, StreamStarted
-from streamclf.core.speech_labels import find_speech_labels
-
-THRESHOLD = 0.05
-"""Score of speech, 0..1, from which a window holds speech. The bundled model gives noise the same
-score for every label, 0.02, so a much lower threshold would withhold every clip."""
+from streamclf.core.speech_labels import SPEECH_SCORE, find_speech_labels
 
 MARGIN_S = 5.0
 """Seconds before and after a clip that must be free of speech, too. A bark may cover a word that is
@@ -38,16 +36,17 @@ class SpeechJudge:
     """Judge of whether somebody speaks in a piece of a stream.
 
     Args:
-        threshold: Score of speech from which a window holds speech.
+        factor: Factor of the scores from which windows hold speech; below 1 more hold it.
         margin_s: Seconds around a piece that must be free of speech, too.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, margin_s: float = MARGIN_S) -> None:
-        self._threshold = threshold
+    def __init__(self, factor: float = 1.0, margin_s: float = MARGIN_S) -> None:
+        self._factor = factor
         self._margin_s = margin_s
         self._windows: deque[_Judged] = deque()
         self._stream: StreamStarted | None = None
         self._speech: list[int] = []
+        self._scores: list[float] = []
         self._start = self._margin = 0
 
     def begin(self, stream: StreamStarted, *, continued: bool = False) -> None:
@@ -63,6 +62,8 @@ class SpeechJudge:
         self._stream = stream
         self._margin = round(self._margin_s * stream.sample_rate)
         self._speech = find_speech_labels(stream.labels, stream.display_names)
+        scores = [stream.speech_scores.get(stream.labels[k], SPEECH_SCORE) for k in self._speech]
+        self._scores = [self._factor * score for score in scores]
 
     def add(self, average: Average) -> None:
         """Judge the newest window of an average."""
@@ -71,8 +72,9 @@ class SpeechJudge:
             return
         values = [float(scores.values[index]) for index in self._speech]
         # Scores of one label at a time share a sum of 1, so that two kinds of speech add up.
-        score = sum(values) if self._stream.task == "single-label" else max(values)
-        speech = scores.short or score >= self._threshold
+        if self._stream.task == "single-label":
+            values = [sum(values)] * len(values)
+        speech = scores.short or any(map(ge, values, self._scores))
         self._windows.append(_Judged(scores.position, scores.end, speech))
 
     def is_speech_label(self, label: str) -> bool:

@@ -261,13 +261,11 @@ def _describe_past(
             time = time if offset_min is not None else time.astimezone()
             when = f"{tell_moment(time, today)}:{time:%S}"
         source = event.source if entry is None else entry.event.source
-        mark = field = ""
-        if entry is not None and has_clip(entry.event):
+        if entry is not None and has_clip(entry.event) and _can_review(entry, silenced):
             mark = "yes" if entry.event.row in examples else ""
             mark = "no" if entry.event.row in against else mark
-            if not silenced or entry.event.label in silenced:
-                field = f"mark-{entry.event.row}"
-        elif not silenced:  # nothing was told then, or its sound is gone: its features tell
+            field = f"mark-{entry.event.row}"
+        else:  # nothing was told then, or something else, or its sound is gone: its features tell
             moment, mark = _find_mark(moment_of(event), learned)
             field = f"moment-{moment}"
         rows.append(
@@ -282,6 +280,11 @@ def _describe_past(
             }
         )
     return rows
+
+
+def _can_review(entry: Entry, silenced: Sequence[str]) -> bool:
+    """Whether a review says if an event was the sound: of a correction it is one of its label."""
+    return not silenced or entry.event.label in silenced
 
 
 def _find_mark(moment: KeptMoment, learned: Learned) -> tuple[str, str]:

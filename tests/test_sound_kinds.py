@@ -1,0 +1,158 @@
+"""Kinds of a sound that are told by its common name: a bark, a yip and a dog are one dog."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from streamclf.core.card import Card, Threshold, Thresholds
+from streamclf.core.label_choice import choose_labels, spoken_names
+from streamclf.core.records import Average, Scores, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.core.sound_kinds import BROADER, KINDS, all_broader, find_kinds
+from streamclf.model.model_file import Model
+from streamclf.notify.mqtt.choose import choose
+from streamclf.notify.rules import Rule
+from streamclf.pipeline.engine import Engine
+
+LABELS = ["Dog", "Bark", "Yip", "Canidae, dogs, wolves", "Animal", "Siren", "Police car (siren)"]
+WINDOW, HOP = 30, 10
+CARD = Card(
+    name="dogs", labels=LABELS, sample_rate=100, window_samples=WINDOW, task="multi-label",
+    activation="sigmoid",
+    thresholds=Thresholds(
+        on=0.5, off=0.25, max_gap=0.0, classes={"Bark": Threshold(0.2, 0.1)},
+    ),
+    broader={"Bark": ["Dog"], "Yip": ["Dog"], "Dog": ["Animal"], "Police car (siren)": ["Siren"],
+             "Canidae, dogs, wolves": ["Animal"]},
+)  # fmt: skip
+SOUNDS = [0, 0, 1, 1, 1, 1, 0, 0, 0]
+"""Where something sounds, window by window."""
+
+
+def run(card=CARD, **changes):
+    """Events of the engine, where labels have scores of such heights."""
+
+    def of(**heights: float) -> list[tuple[str, int, int, float]]:
+        rows = [[heights.get(label, 0) * sounds for sounds in SOUNDS] for label in LABELS]
+        table = np.array(rows, np.float32)
+        scores = [Scores(k * HOP, WINDOW, row) for k, row in enumerate(table.T)]
+        engine = Engine(Scorer(card), Settings(hop_s=0.1, average_s=0, **changes))
+        results = list(engine.judge(scores))
+        # What others see of the scores is what the model said.
+        averages = [result.values for result in results if isinstance(result, Average)]
+        np.testing.assert_array_equal(averages, table.T)
+        return [
+            (e.label, e.onset, e.offset, round(e.score, 3))
+            for e in results
+            if isinstance(e, SoundEvent)
+        ]
+
+    return of
+
+
+class Scorer:
+    def __init__(self, card=CARD):
+        self.card = card
+
+
+def test_kinds_are_told_by_their_common_name():
+    heard = run()
+    assert heard(Dog=0.6, Bark=0.6, Yip=0.6, Animal=0.9) == [("Dog", 30, 70, 0.75)]
+    assert heard(Yip=0.6) == [("Dog", 30, 70, 0.6)]
+    assert heard(Dog=0.6) == [("Dog", 30, 70, 0.6)]
+
+
+def test_kind_counts_by_its_own_threshold():
+    heard = run()
+    assert heard(Bark=0.19) == []
+    # From 0.2 to 1 becomes from 0.5 to 1, and what lies below 0.2 lies below 0.5.
+    assert heard(Bark=0.2) == [("Dog", 30, 70, 0.5)]
+    assert heard(Bark=0.6) == [("Dog", 30, 70, 0.75)]
+    assert heard(Bark=1.0) == [("Dog", 30, 70, 1.0)]
+
+
+@pytest.mark.parametrize("on", [0.0, 1.0])
+def test_thresholds_of_nought_and_one_divide_nothing(on):
+    thresholds = msgspec.structs.replace(CARD.thresholds, classes={"Bark": Threshold(on, 0.0)})
+    card = msgspec.structs.replace(CARD, thresholds=thresholds)
+    ((label, *_, score),) = run(card)(Bark=1.0)
+    assert (label, score) == ("Dog", 1.0)
+
+
+def test_who_asks_for_a_kind_gets_it():
+    barks = {"Dog": 0.6, "Bark": 0.6, "Yip": 0.6}
+    labels = choose_labels(CARD, "bark", None)
+    assert [label for label, *_ in run(labels=labels)(**barks)] == ["Bark"]
+    labels = choose_labels(CARD, "dog,bark", None)
+    assert [label for label, *_ in run(labels=labels)(**barks)] == ["Bark"]
+    assert [label for label, *_ in run(labels=labels)(Yip=0.6)] == ["Dog"]
+    labels = choose_labels(CARD, "dog", None)
+    assert [label for label, *_ in run(labels=labels)(Yip=0.6)] == ["Dog"]
+    assert {label for label, *_ in run(broader=True)(**barks, Animal=0.7)} == {*barks, "Animal"}
+
+
+def test_what_is_left_out_leaves_kinds_as_they_are():
+    barks = {"Dog": 0.6, "Bark": 0.6, "Animal": 0.7}
+    labels = choose_labels(CARD, None, "siren")
+    assert [label for label, *_ in run(labels=labels)(**barks)] == ["Dog"]
+    labels = choose_labels(CARD, None, "siren", apart=True)
+    assert {label for label, *_ in run(labels=labels, broader=True)(**barks)} == {*barks}
+    labels = choose_labels(CARD, None, "dog")
+    assert [label for label, *_ in run(labels=labels)(**barks)] == ["Animal"]
+
+
+def test_a_dog_is_a_canid_and_a_siren_what_its_kinds_are():
+    assert run()(Dog=0.6, **{"Canidae, dogs, wolves": 0.9}) == [("Dog", 30, 70, 0.6)]
+    card = msgspec.structs.replace(
+        CARD, broader={**CARD.broader, "Police car (siren)": ["Siren", "Animal"]}
+    )
+    kinds = find_kinds(card, None, apart=False)
+    assert kinds == {"Bark": "Dog", "Yip": "Dog", "Police car (siren)": "Siren"}
+    assert all_broader(card, None, kinds)["Siren"] == {"Animal"}
+    assert "Siren" not in all_broader(card, None, {})
+
+
+def test_models_without_broader_labels_have_no_kinds():
+    card = msgspec.structs.replace(CARD, broader={})
+    assert find_kinds(card, None, apart=False) == {}
+    assert all_broader(card, None, {}) == {}
+    assert {label for label, *_ in run(card)(Dog=0.6, Bark=0.6)} == {"Dog", "Bark"}
+
+
+def test_reported_labels_lack_kinds_whose_thresholds_are_known():
+    engine = Engine(Scorer(), Settings())
+    assert engine.reported_labels == ["Dog", "Canidae, dogs, wolves", "Animal", "Siren"]
+    engine.change(Settings(thresholds=Thresholds(on=0.9, off=0.5)))
+    assert engine.reported_labels == ["Dog", "Canidae, dogs, wolves", "Animal", "Siren"]
+
+
+def test_kinds_are_labels_of_the_default_model_that_it_groups_so():
+    card = Model("wide", provider="cpu").card
+    every = card.all_broader()
+    for name, kinds in KINDS.items():
+        assert {name, *kinds} <= set(card.labels)
+        for kind in kinds:
+            if kind != "Change ringing (campanology)":  # of church bells, says its definition
+                assert name in every[kind]
+    assert {*BROADER, *BROADER.values()} <= set(card.labels)
+    assert len(find_kinds(card, None, apart=False)) == sum(map(len, KINDS.values()))
+
+
+def test_one_of_several_names_is_enough_everywhere():
+    assert spoken_names("Smoke detector, smoke alarm") == {
+        "smoke detector smoke alarm", "smoke detector", "smoke alarm",
+    }  # fmt: skip
+    card = msgspec.structs.replace(
+        CARD, labels=[*LABELS, "Chicken, rooster", "rooster song"], thresholds=Thresholds()
+    )
+    assert choose_labels(card, "rooster,Canidae, dogs, wolves,dogs", None) == {
+        "Chicken, rooster", "Canidae, dogs, wolves",
+    }  # fmt: skip
+    rule = Rule("rise", labels=("Rooster",))
+    assert rule.names("Chicken, rooster", "Chicken, rooster")
+    assert not rule.names("rooster song", "rooster song")
+    # A rule about a kind hears of the sound that it is told as.
+    assert Rule("barks", labels=("bark",)).names("Dog", "Dog")
+    assert choose({"Chicken, rooster": "x", "Dog": "Dog"}, ["rooster", "yip"]) == (
+        "Chicken, rooster", "Dog",
+    )  # fmt: skip
