@@ -249,11 +249,15 @@ def test_other_settings_are_another_run_beside_it(streamclf, expected, tone_mode
 def test_status_tells_what_is_heard_missing_and_left(streamclf, expected, tone_model, tmp_path):
     out = copy_of_plan(expected, tmp_path)
     assert f"no run yet: streamclf archive run {out}" in streamclf("archive", "status", out).out
-    streamclf("archive", "run", out, "--model", tone_model, "--shard", "6/6")
+    for shard in ("6/6", "3/6"):  # the second one is a piece of three
+        streamclf("archive", "run", out, "--model", tone_model, "--shard", shard)
+    assert "1 of 6 items done; 1 piece of long recordings heard, not yet joined\n" in (
+        streamclf("archive", "status", out).out
+    )
     told = json.loads(streamclf("archive", "status", out, "--json").out)
     (run,) = told["runs"]
     assert (told["plan"]["recordings"], told["plan"]["unopened"]) == (8, 1)
-    assert (run["items"], run["items_done"]) == (6, 1)
+    assert (run["items"], run["items_done"], run["pieces_waiting"]) == (6, 1, 1)
     assert run["planned_s"] == pytest.approx(217, abs=0.2)
     assert run["left_s"] + run["promised_s"] == pytest.approx(run["planned_s"], abs=1e-3)
     whole = json.loads(streamclf("archive", "status", expected, "--json").out)["runs"][0]

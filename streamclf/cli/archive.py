@@ -250,10 +250,14 @@ def _describe_manifest(place: Place, manifest: Manifest) -> str:
 
 def _describe_account(account: RunAccount) -> str:
     model, settings = account.description["model"], account.description["settings"]
+    waiting = ""
+    if account.n_waiting:
+        pieces = format_count(account.n_waiting, "piece")
+        waiting = f"; {pieces} of long recordings heard, not yet joined"
     lines = [
         f"run {account.run}: {model['name']} {model['version']}, a window every "
         f"{settings['hop_s']:g} s, averaged over {settings['average_s']:g} s: "
-        f"{account.n_done} of {format_count(account.n_items, 'item')} done",
+        f"{account.n_done} of {format_count(account.n_items, 'item')} done{waiting}",
         f"  {account.describe()}",
     ]
     for cause, (n_gaps, length) in sorted(account.gaps.items()):
