@@ -10,8 +10,9 @@ import toys
 
 from streamclf.archive.local_place import LocalPlace
 from streamclf.archive.manifest import make_manifest, read_manifest
-from streamclf.archive.plan import make_plan
-from streamclf.core.errors import PlaceError, StoreError
+from streamclf.archive.plan import make_plan, without_name
+from streamclf.core.errors import PlaceError, RecordingError, StoreError
+from streamclf.sources.recording.recording import Recording
 
 
 @pytest.fixture
@@ -169,6 +170,14 @@ def test_what_the_listing_cannot_read_is_in_the_plan_with_its_reason(streamclf, 
     status = streamclf("archive", "status", tmp_path / "out")
     assert "13 recordings of" in status.out
     assert "of which 6 cannot be opened" in status.out
+
+
+@pytest.mark.parametrize("name", ["a.wav", "two\nlines.wav", "b: c.wav"])
+def test_a_reason_does_not_say_the_name_once_more(tmp_path, name):
+    (tmp_path / name).write_bytes(b"RIFF")
+    with pytest.raises(RecordingError) as raised:
+        Recording(tmp_path / name, name)
+    assert name[-5:] not in without_name(str(raised.value), name)
 
 
 def test_results_that_cannot_be_put_are_told_before_headers_are_opened(

@@ -14,6 +14,7 @@ from streamclf.archive.many import call_for_each
 from streamclf.archive.place import FoundFile, Place
 from streamclf.core.clip_tags import HEAD_BYTES, can_be_clip, is_clip_head
 from streamclf.core.errors import PlaceError, RecordingError, UsageError
+from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count
 from streamclf.sources.containers.streamed_file import StreamedFile
 from streamclf.sources.recording.recording import Recording
@@ -156,8 +157,11 @@ def _is_streamed_clip(file: StreamedFile) -> bool:
 
 def without_name(message: str, path: str) -> str:
     """Return what is wrong without the name of the recording, which stands beside it."""
-    _, found, reason = message.partition(f"{path}: ")
-    return reason if found else message
+    for name in (path, one_line(path)):
+        _, found, reason = message.partition(f"{name}: ")
+        if found:
+            return reason
+    return message
 
 
 def _when(started: datetime | None) -> dict[str, Any]:
