@@ -345,6 +345,14 @@ def hearing(model: Path) -> Hearing:
     return Hearing(ModelOptions(str(model), n_threads=1), Settings(), ThresholdOptions())
 
 
+def test_a_worker_with_another_model_leaves_no_run_behind(expected, tone_model, tmp_path):
+    out = copy_of_plan(expected, tmp_path)
+    Runner(str(out), hearing(tone_model), describes=False).close()
+    assert not (out / "runs").exists()
+    Runner(str(out), hearing(tone_model)).close()
+    assert len(list((out / "runs").iterdir())) == 1
+
+
 def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     streamclf, tone_model, tmp_path
 ):
