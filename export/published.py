@@ -276,10 +276,12 @@ def describe_pupil(
     name: str, labels: list[str], config: dict[str, Any], result: dict[str, Any]
 ) -> Card:
     """The card of a pupil; thresholds are not tuned."""
+    sources = list_sources(config)
     heard = "; ".join(
-        f"{source['name']}, {source['hours']:.1f} h ({source['licence']})"
-        for source in list_sources(config)
+        f"{source['name']}, {source['hours']:.1f} h ({source['licence']})" for source in sources
     )
+    labelled = [source for source in sources if source.get("folds")]
+    labels_used = "; of the labels only its teacher's head knows" if labelled else ""
     teacher = config["teacher"]
     return Card(
         name=name,
@@ -290,13 +292,14 @@ def describe_pupil(
         activation="sigmoid",
         thresholds=choose_thresholds(labels),
         training_data=(
-            f"{heard}, without labels: it "
+            f"{heard}, without labels{labels_used}: it "
             f"learned to say of {result['windows']:,} windows mixed from them what "
             f"{teacher['name']} ({teacher['file']}, SHA-256 {teacher['sha256']}; trained on "
             "AudioSet) says of them."
         ),
         licence="MIT (its teacher's weights, from which it began, too: F. Schmid, K. Koutini, G. "
-        "Widmer)",
+        "Widmer)"
+        + "".join(f"; {own['licence']}, as the recordings of {own['name']}" for own in labelled),
         accuracy={
             "explained_variance": result["explained_variance"],
             "agreement": result["agreement"],

@@ -3,7 +3,8 @@
 #
 #   scripts/pocket.sh TRUNK OUT
 #
-# TRUNK is the run, ended or not. The places of the data come from the environment:
+# TRUNK is the run, ended or not; or a folder of three, held-4, held-3 and final, where layers have heard ESC-50's training
+# folds (train.distil --named). The places of the data come from the environment:
 #   ESC50         ESC-50's folder
 #   SPEECH_MUSIC  speech and music (fetched into it where there is none)
 #   TEACHER       mn04_as_mAP_432.pt
@@ -29,9 +30,11 @@ strangers=
 [ -n "${STRANGERS:-}" ] && strangers="--strangers $STRANGERS --heard $HEARD --audioset $AUDIOSET"
 fit() { # NAME FOLDS TEST_FOLD
     [ -e "$out/$1/weights.safetensors" ] && return
+    start=$trunk
+    [ -d "$trunk/$1" ] && start=$trunk/$1
     # shellcheck disable=SC2086
     python -m train.pocket $threads $strangers --data "$ESC50" --speech-music "$SPEECH_MUSIC" --download \
-        --start "$trunk" --last-layer --teacher "$out/mn04-esc50.npz" --cache "$out/heard" \
+        --start "$start" --last-layer --teacher "$out/mn04-esc50.npz" --cache "$out/heard" \
         --folds "$2" --test-fold "$3" --seed 1 --accelerator cpu --save "$out/$1" --overwrite
 }
 fit held-4 1,2,3 4

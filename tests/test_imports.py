@@ -38,6 +38,11 @@ def test_importing_the_commands_leaves_devices_screens_and_ffmpeg_alone(module):
     assert not modules_after(f"import {module}") & unwanted
 
 
+def test_ffmpeg_is_imported_by_the_sets_that_need_it():
+    """Prepared clips and wave files need none, so a machine that only trains may lack it."""
+    assert "av" not in modules_after("import train.datasets.decode")
+
+
 def test_every_exported_name_is_there():
     for name in streamclf.__all__:
         assert getattr(streamclf, name) is not None

@@ -1,11 +1,13 @@
 """What was asked for is what runs; ONNX Runtime's part is played where no GPU is at hand."""
 
+import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 
 from streamclf.core.errors import ModelError, ProviderError
 from streamclf.model import providers
-from streamclf.model.model_file import find_model
 from streamclf.model.providers import open_session
 
 
@@ -80,9 +82,22 @@ def test_cuda_is_used_with_all_digits_and_heuristic_search(tone_model, cuda_buil
     assert options == {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 
 
-def test_auto_leaves_arithmetic_in_8_bits_to_the_cpu(cuda_build):
+def test_auto_leaves_arithmetic_in_8_bits_to_the_cpu(tone_model, tmp_path, cuda_build):
     """A GPU computes it in float32, and gives other scores."""
-    path = find_model("pocket")
+    model = onnx.load(tone_model)
+    (given,) = model.graph.node[0].input[:1]
+    steps = [numpy_helper.from_array(np.float32(1 / 128), "step"),
+             numpy_helper.from_array(np.int8(0), "zero")]  # fmt: skip
+    model.graph.initializer.extend(steps)
+    model.graph.node.insert(
+        0, helper.make_node("QuantizeLinear", [given, "step", "zero"], ["whole"])
+    )
+    model.graph.node.insert(
+        1, helper.make_node("DequantizeLinear", ["whole", "step", "zero"], ["rounded"])
+    )
+    model.graph.node[2].input[0] = "rounded"
+    path = tmp_path / "whole.onnx"
+    onnx.save(model, path)
     _, used, reason = open_session(path)
     assert (used, reason) == (
         "cpu",

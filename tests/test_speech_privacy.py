@@ -19,9 +19,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from streamclf import ArraySource, Classifier, Engine, Model, Settings, find_model
-from streamclf.core.card import Threshold, Thresholds
+from streamclf.core.card import Threshold, Thresholds, Unknown
 from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent, StreamStarted
-from streamclf.core.speech_labels import SPEECH_SCORE, find_speech_labels, find_speech_scores
+from streamclf.core.speech_labels import (
+    SPEECH_SCORE,
+    UNSURE_SPEECH_SCORE,
+    find_speech_labels,
+    find_speech_scores,
+)
 from streamclf.core.stats import Statistics
 from streamclf.sinks.clips.clips import BackgroundClips, ClipSink
 from streamclf.sinks.clips.speech import SpeechJudge
@@ -205,6 +210,8 @@ def test_labels_of_many_at_once_count_from_thresholds_of_their_own(tmp_path):
     plain = msgspec.structs.replace(card, thresholds=Thresholds(on=0.5, off=0.2))
     for each in (single, plain):
         assert set(find_speech_scores(each).values()) == {SPEECH_SCORE}
+    unsure = msgspec.structs.replace(single, unknown=Unknown(0.4))
+    assert set(find_speech_scores(unsure).values()) == {UNSURE_SPEECH_SCORE}
     scores = find_speech_scores(card)
     stream = replace(STREAM, labels=labels, task="multi-label", speech_scores=scores)
     for values, free in [

@@ -36,7 +36,7 @@ def read_card(model: onnx.ModelProto) -> Card:
 
 def heads() -> list[Head]:
     random = np.random.default_rng(1)
-    return [Head(random.normal(0, 2.0, 256).astype(np.float32), -1.0) for _ in range(2)]
+    return [Head(random.normal(0, 2.0, 384).astype(np.float32), -1.0) for _ in range(2)]
 
 
 @pytest.fixture(scope="module")

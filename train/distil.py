@@ -39,7 +39,7 @@ from torch import Tensor
 
 from train.audio.tracks import Tracks
 from train.audio.tracks_on_device import Mixer
-from train.base.arguments import Parser
+from train.base.arguments import Parser, parse_folds
 from train.base.devices import make_fabric
 from train.base.errors import RunError, UsageError
 from train.base.exit_codes import exit_codes
@@ -49,7 +49,8 @@ from train.datasets.prepared import ClipSet, open_prepared, pool
 from train.distillation.fresh import DeviceEar, Fresh
 from train.distillation.fresh_run import check_start, hasten, learn_fresh, windows_of
 from train.distillation.heard import PER_SHARD, Heard
-from train.distillation.pupil import PUPILS, WIDE, AnyPupil, Pupil
+from train.distillation.names import Named, as_sounds, open_named, weigh
+from train.distillation.pupil import PUPILS, WIDE, AnyPupil, Pupil, StreamedPupil
 from train.distillation.schooling import QUIET_DB, QUIET_SHARE, Schooling
 from train.distillation.wide import PUPIL
 from train.loop.batch_norm import N_BATCHES, recompute_statistics
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         return hear_all(training, judged, options)
     recipe = make_recipe(options, options.passes)
     n_steps = options.passes * len(group_numbers(options.shards)) * steps_of_group(options)
-    config = describe(options, recipe, training.tracks, n_steps)
+    config = describe(options, recipe, describe_sources(training.tracks.clips), n_steps)
     run = open_run(options, config)
     torch.manual_seed(options.seed)
     learner, progress = learn(training, judged, recipe, run, options)
@@ -112,9 +113,13 @@ def distil_fresh(options: argparse.Namespace) -> int:
     """A run that learns from fresh mixtures; its exit code."""
     from train.nets.efficientat import open_efficientat
 
-    tracks, held_out = open_tracks(options)
+    named = open_named_set(options)
+    free, held_out = open_sounds(options)
+    tracks, judged_by = make_tracks(options, free, held_out, named)
     recipe = make_recipe(options, 1)
-    config = describe(options, recipe, tracks, options.steps or 0)
+    config = describe(options, recipe, describe_sources(free, named), options.steps or 0)
+    if named is not None:
+        config |= {"names": list(named.clips.labels), "named": named.describe()}
     run = open_run(options, config)
     torch.manual_seed(options.seed)
     fabric = make_fabric(options.accelerator, options.precision)
@@ -124,10 +129,10 @@ def distil_fresh(options: argparse.Namespace) -> int:
     network, _ = open_efficientat(options.teacher)
     ear = DeviceEar(network, kind.make_front_end(), device, hints=kind.hints_kept)
     fresh = Fresh(tracks, options.seed, mixer, ear, options.teacher)
-    learner, progress = learn_fresh(fresh, recipe, run, options, fabric)
+    learner, progress = learn_fresh(fresh, recipe, run, options, fabric, named)
     run.write_json(CONFIG, run.read_json(CONFIG) | {"steps": progress.step})
     pupil = finish(run, learner, progress)
-    judged = Fresh(held_out, JUDGED_SEED, mixer, ear, options.teacher)
+    judged = Fresh(judged_by, JUDGED_SEED, mixer, ear, options.teacher)
     return conclude(run, pupil, judged, windows_of(config, progress.step))
 
 
@@ -214,6 +219,14 @@ def make_parser() -> Parser:
            "(0)")  # fmt: skip
     option("--start", type=Path, metavar="RUN", help="begin a --fresh run with the state of "
            "another run of the same layers")  # fmt: skip
+    option("--named", type=Path, metavar="DIR", help="a labelled set, such as ESC-50, that a "
+           "--fresh run hears as well, and whose names it learns to give as the teacher "
+           "would")  # fmt: skip
+    option("--folds", type=parse_folds, metavar="1,2,3", help="folds of that set that may be heard")
+    option("--named-share", type=float, default=0.5, metavar="SHARE", help="part of the tracks "
+           "that are of that set (0.5)")  # fmt: skip
+    option("--names-weight", type=float, default=1.0, metavar="W", help="weight of the names in "
+           "the loss; 0 hears the set without them (1)")  # fmt: skip
     option("--average", type=float, default=0.999, metavar="DECAY", help="decay of the averaged "
            "weights, a step (0.999)")  # fmt: skip
     option("--threads", type=int, default=1, help="CPU threads (1)")
@@ -249,18 +262,45 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--fresh takes --minutes or --steps: give one of them")
     if options.fresh and options.only_hear:
         raise UsageError("--only-hear makes shards, --fresh takes none: give one of them")
-    for option in ("minutes", "steps", "start"):
+    if (options.named is None) != (options.folds is None):
+        raise UsageError("--named and --folds belong together: give both, or neither")
+    if options.named is not None and options.layers != StreamedPupil.layers:
+        raise UsageError(f"--named is for --layers {StreamedPupil.layers}: leave --layers out")
+    if not 0 < options.named_share < 1:
+        raise UsageError(f"--named-share is {options.named_share:g}, must lie between 0 and 1")
+    if options.names_weight < 0:
+        raise UsageError(f"--names-weight is {options.names_weight:g}, must be 0 or more")
+    for option in ("minutes", "steps", "start", "named"):
         if not options.fresh and getattr(options, option) is not None:
             raise UsageError(f"--{option} goes with --fresh: add it")
 
 
-def open_tracks(options: argparse.Namespace) -> tuple[Tracks, Tracks]:
-    """What is learned from, and what is held out."""
+def open_named_set(options: argparse.Namespace) -> Named | None:
+    """The labelled set that is heard, too."""
+    if options.named is None:
+        return None
+    return open_named(options.named, options.folds, options.named_share, options.names_weight)
+
+
+def open_sounds(options: argparse.Namespace) -> tuple[ClipSet, ClipSet]:
+    """Sounds that are learned from, and those that are held out."""
     clips = pool([open_prepared(folder) for folder in options.sounds])
     held = [k for k, clip in enumerate(clips.clips) if clip.source.split("/")[0] in HELD_OUT]
     others = sorted(set(range(len(clips.clips))) - set(held))
+    return clips.take(others), clips.take(held or others)
+
+
+def make_tracks(
+    options: argparse.Namespace, clips: ClipSet, held_out: ClipSet, named: Named | None = None
+) -> tuple[Tracks, Tracks]:
+    """Mixtures of what is learned from, and of what is held out."""
     weights = read_weights(options.weights or ())
-    return _tracks(clips.take(others), weights), _tracks(clips.take(held or others), weights)
+    if named is not None:
+        sources = dict.fromkeys(clip.source for clip in clips.clips)
+        free = {source: weights.get(source, 1.0) for source in sources}
+        weights |= weigh(named.clips, free, named.share)
+        clips = pool([clips, as_sounds(named.clips, clips)])
+    return _tracks(clips, weights), _tracks(held_out, weights)
 
 
 def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
@@ -268,6 +308,7 @@ def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
     kind = PUPILS[options.layers]
     front_end = kind.make_front_end()
     names = ("training", options.seed), ("judged", JUDGED_SEED)
+    both = make_tracks(options, *open_sounds(options))
     training, judged = (
         Heard(
             shards_of(options.cache, name, kind),
@@ -277,7 +318,7 @@ def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
             front_end,
             kind.hints_kept,
         )
-        for tracks, (name, seed) in zip(open_tracks(options), names, strict=True)
+        for tracks, (name, seed) in zip(both, names, strict=True)
     )
     return training, judged
 
@@ -302,10 +343,9 @@ def _tracks(clips: ClipSet, weights: dict[str, float]) -> Tracks:
 
 
 def describe(
-    options: argparse.Namespace, recipe: Recipe, tracks: Tracks, n_steps: int
+    options: argparse.Namespace, recipe: Recipe, sources: list[dict[str, Any]], n_steps: int
 ) -> dict[str, Any]:
     """For ``config.json``: what decides of the weights; as of a run of `train.imitate`."""
-    clips = tracks.clips
     digest = hashlib.sha256(options.teacher.read_bytes()).hexdigest()
     config: dict[str, Any] = {
         "network": IMITATION,
@@ -322,29 +362,39 @@ def describe(
         "held_out": list(HELD_OUT),
         "quieter": {"share": QUIET_SHARE, "db": QUIET_DB},
         "through_noise": True,
-        "sources": [
-            {
-                "name": clips.name,
-                "folds": [],
-                "clips": len(clips.clips),
-                "sources": len(tracks.sources),
-                "hours": round(float(clips.lengths.sum()) / clips.sample_rate / 3600, 2),
-                "licence": clips.licence,
-                "citation": clips.citation,
-                "share": 1.0,
-                "origin": clips.origin,
-            }
-        ],
+        "sources": sources,
         "commands": [describe_command("distil", make_parser(), vars(options))],
     }
     if options.fresh:
         config |= {"shards": 0, "passes": 0, "minutes": options.minutes}
         config["fresh"] = {"crops": options.crops, "filtered": options.filtered}
     if options.start is not None:
-        start = check_start(options.start, options.layers)
+        start = check_start(options.start, options.layers, names=options.named is not None)
         config["commands"] = [*start.pop("commands"), *config["commands"]]
         config["start"] = start
     return config
+
+
+def describe_sources(free: ClipSet, named: Named | None = None) -> list[dict[str, Any]]:
+    """Entries for ``config.json`` of the sets that are heard."""
+    if named is None:
+        return [_describe_source(free, 1.0)]
+    own = _describe_source(named.clips, named.share) | {"folds": list(named.clips.folds)}
+    return [_describe_source(free, 1 - named.share), own]
+
+
+def _describe_source(clips: ClipSet, share: float) -> dict[str, Any]:
+    return {
+        "name": clips.name,
+        "folds": [],
+        "clips": len(clips.clips),
+        "sources": len({clip.source for clip in clips.clips}),
+        "hours": round(float(clips.lengths.sum()) / clips.sample_rate / 3600, 2),
+        "licence": clips.licence,
+        "citation": clips.citation,
+        "share": share,
+        "origin": clips.origin,
+    }
 
 
 def check_same(run: RunFolder, config: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
     python -m train.imitate --data ESC-50 --folds 1,2,3 --test-fold 4 [--speech-music DIR]
         [--others DIR ...] --teacher yamnet.tflite --save RUN
-    python -m train.imitate --start pocket --others FIELD --teacher yamnet.tflite --save RUN
+    python -m train.imitate --start MODEL.onnx --others FIELD --teacher yamnet.tflite --save RUN
     python -m train.pocket --start RUN ...
 
 A few thousand labelled clips show little of how sounds differ. A teacher that was trained on
@@ -16,8 +16,8 @@ Most mixtures are quieter for the network than for the teacher, by up to 40 dB. 
 ``--through-noise`` they are also under noise that the teacher does not get, so that the network
 learns to recognise sounds under noise.
 
-``--start`` continues from such a run, or from the layers of a model file. The bundled model, for
-example, can adapt to a user's own microphones and places: ``--others`` takes recordings of any
+``--start`` continues from such a run, or from the layers of a model file of one. They
+can so adapt to a user's own microphones and places: ``--others`` takes recordings of any
 length from there, without labels.
 
 Source: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015), on
@@ -37,12 +37,12 @@ from typing import Any
 import torch
 
 from train.audio.mixtures import QUIET_DB, QUIET_SHARE, Mixtures, Source
-from train.base.arguments import Parser
+from train.base.arguments import Parser, parse_folds
 from train.base.errors import UsageError
 from train.base.exit_codes import exit_codes
 from train.base.recipe import Recipe
 from train.datasets import ClipSet, open_clips, open_sounds
-from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
+from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
 from train.nets.yamnet import Yamnet
 from train.pocket_parts.imitation import TeacherBatches, explained_variance, learn
 from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
@@ -154,7 +154,7 @@ def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSe
     before: dict[str, Any] = {}
     layers, learned = None, None
     if options.start is not None and not Path(options.start).is_dir():
-        layers, config["layers_of"] = read_layers(options.start, WIDTHS, data)
+        layers, config["layers_of"] = read_layers(options.start, PocketBody(1, WIDTHS), data)
         warn_if_trained_on(config["layers_of"], data)
     elif options.start is not None:
         learned, before = read_imitator(Path(options.start), json.loads(json.dumps(config)))
@@ -176,14 +176,14 @@ def make_parser() -> Parser:
     option = parser.add_argument
     option("--data", type=Path, help="a data set's folder; its labels are not used")
     option("--prepared", type=Path, help="where its prepared clips go")
-    option("--folds", type=_folds, help="folds to mix (all but the test fold), as in 1,2,3")
+    option("--folds", type=parse_folds, help="folds to mix (all but the test fold), as in 1,2,3")
     option("--test-fold", type=int, default=0, help="the fold to judge by (none)")
     option("--speech-music", type=Path, metavar="DIR", help="speech and music, by the same folds")
     option("--others", type=Path, nargs="+", default=[], metavar="DIR",
            help="other sounds: audio of any length, in folders of any depth")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="TFLITE", help="YAMNet's file")
     option("--start", metavar="MODEL",
-           help="begin with the layers of a model file ('pocket' is the bundled one), or with what "
+           help="begin with the layers of a model file that was made so, or with what "
            "such a run has learned (give another --seed)")  # fmt: skip
     option("--through-noise", action="store_true",
            help="give the network most mixtures under noise, the teacher none of it")  # fmt: skip
@@ -293,13 +293,6 @@ def _open_run(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
                 f"{shorten_text(now.get(name))}; go on with the same options"
             )
     return run
-
-
-def _folds(text: str) -> list[int]:
-    try:
-        return sorted({int(fold) for fold in text.split(",")})
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be folds as in 1,2,3") from None
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from streamclf.core.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join, open_prepared
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
-from train.distillation.streamed_layers import read_distilled
+from train.distillation.streamed_layers import check_unheard, read_distilled
 from train.nets.contract import System
 from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES
 from train.nets.streamed_pocket import StreamedPocketBody
@@ -37,7 +37,12 @@ from train.pocket_parts.last_layer import fit_last_layer
 from train.pocket_parts.mel_power import MelPower, MelPowerData, make_noises
 from train.pocket_parts.networks import STREAMED, AnyPocket, make_network
 from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE, BodyWithFeatures, EarlierSelf
-from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
+from train.pocket_parts.pretrained_onnx import (
+    read_file_kind,
+    read_layers,
+    restore_batch_norms,
+    warn_if_trained_on,
+)
 from train.pocket_parts.pretrained_run import (
     read_imitation,
     read_layers_kind,
@@ -220,6 +225,7 @@ class Pocket(System):
         if Path(name).is_dir() and read_layers_kind(Path(name)) == STREAMED:
             self.recipe = replace(self.recipe, layers=STREAMED)
             self.pretrained_weights, about["imitation"] = read_distilled(Path(name))
+            check_unheard(name, about["imitation"], clips)
         elif Path(name).is_dir():
             widths = read_widths(name) or widths
             self.recipe = replace(self.recipe, widths=widths)
@@ -227,7 +233,9 @@ class Pocket(System):
             model_file = about["imitation"].pop("layers_of", None)
         else:
             self.has_folded_norms = True
-            self.pretrained_weights, model_file = read_layers(name, widths, clips)
+            self.recipe = replace(self.recipe, layers=read_file_kind(name))
+            body = make_network(1, self.recipe).body
+            self.pretrained_weights, model_file = read_layers(name, body, clips)
         if model_file is not None:
             about["layers_of"] = model_file
             warn_if_trained_on(model_file, clips)

@@ -64,6 +64,9 @@ def _describe_imitation(imitation: dict[str, Any]) -> str:
         f" Before it learned any labels it learned to give what {imitation['teacher']['name']} "
         f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
     )
+    if "named" in imitation:
+        text += " It learned to give their names, too, as a linear layer on that teacher's "
+        text += "features, which was fitted to the clips of these folds, gives them."
     if "stopped_after" in imitation:
         text += f" It was stopped after {imitation['stopped_after']:,} of {imitation['steps']:,} "
         text += "batches."

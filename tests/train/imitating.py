@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,10 @@ torch = pytest.importorskip("torch")
 from filelock import FileLock
 from safetensors.torch import load_file
 
+from export.graph.prune import prune
+from streamclf.core.card import METADATA_KEY
 from train.imitate import main
+from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketNet
 from train.nets.yamnet import N_OUTPUTS, N_SCORES
 
 
@@ -32,6 +36,23 @@ class PretendYamnet:
         said = bands @ self._ways
         said[:, -N_SCORES:] = 1 / (1 + np.exp(-said[:, -N_SCORES:] / 10))
         return said.astype(np.float32)
+
+
+@pytest.fixture
+def ears(make_graph, tmp_path) -> str:
+    """A model file of pocket's own layers, which have learned from ESC-50."""
+    torch.manual_seed(1)
+    network = PocketNet(3, WIDTHS).eval()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.bias, -0.5, 0.5)  # a file leaves out what adds nothing
+    graph = prune(make_graph(network, WINDOW_SAMPLES, "logits"))
+    card = {"name": "ears", "labels": ["a", "b", "c"], "sample_rate": 16000, "version": "9",
+            "window_samples": WINDOW_SAMPLES, "training_data": "esc50, fold 1"}  # fmt: skip
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(card)
+    (tmp_path / "ears.onnx").write_bytes(graph.SerializeToString())
+    return str(tmp_path / "ears.onnx")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,20 @@ import soxr
 import torch
 from distilling import TONES, distil_once, learned, make_clips, small, sounds, teacher
 
+from export.card.describe_run import describe_data
 from export.published import describe_pupil
 from train import distil
 from train.audio.tracks import Tracks
 from train.audio.tracks_on_device import Mixer, Upsampler, collate, draw_filters
 from train.base.errors import DatasetError
 from train.base.errors import UsageError as WrongUsageError
+from train.cli.network_command import main as train_network
 from train.datasets.prepared import open_prepared, pool
-from train.distillation import fresh_run
+from train.distillation import fresh_run, names
 from train.distillation.fresh import DeviceEar, Fresh
 from train.distillation.heard import Ear
 from train.distillation.schooling import Crops
+from train.distillation.streamed_layers import read_distilled
 from train.loop.batch_norm import recompute_statistics
 from train.nets.efficientat import open_efficientat
 from train.nets.streamed_network import StreamedMel
@@ -177,8 +181,8 @@ def test_fresh_run_goes_on_to_the_same_weights_and_is_a_run_like_others(
     assert other.keys() == whole.keys()
     assert not other["head.5.weight"].equal(whole["head.5.weight"])
     assert other["mean"].equal(whole["mean"])
-    names = {path.name for path in learned.rglob("*")}
-    assert {path.name for path in (tmp_path / "whole").rglob("*")} == names
+    there = {path.name for path in learned.rglob("*")}
+    assert {path.name for path in (tmp_path / "whole").rglob("*")} == there
     assert read_pupil(tmp_path / "whole")[1] == 3
     config = runs[0].read_json("config.json")
     assert config["steps"] == 3
@@ -213,6 +217,20 @@ def test_fresh_run_learns_for_some_time_from_the_teachers_weights(
         (["--fresh", "--steps", "1", "--filtered", "2"], "--filtered is 2.0, must lie in 0..1"),
         (["--fresh", "--steps", "1", "--only-hear"], "give one of them"),
         (["--minutes", "3", "--cache", "c"], "--minutes goes with --fresh"),
+        (["--fresh", "--steps", "1", "--named", "d"], "--named and --folds belong together"),
+        (["--named", "d", "--folds", "1", "--cache", "c"], "--named goes with --fresh"),
+        (
+            ["--fresh", "--steps", "1", "--named", "d", "--folds", "1", "--named-share", "1"],
+            "--named-share is 1, must lie between 0 and 1",
+        ),
+        (
+            ["--fresh", "--steps", "1", "--named", "d", "--folds", "1", "--names-weight", "-1"],
+            "--names-weight is -1, must be 0 or more",
+        ),
+        (
+            ["--fresh", "--steps", "1", "--named", "d", "--folds", "1", "--layers", "pocket"],
+            "--named is for --layers teacher",
+        ),
         ([], "--cache is missing"),
     ],
 )
@@ -256,3 +274,62 @@ def test_several_sets_are_one(sounds) -> None:
     other = clips.__class__(**{**clips.__dict__, "sample_rate": 8000})
     with pytest.raises(DatasetError, match="sample_rate is 8000, that of made 16000"):
         pool([clips, other])
+
+
+def test_names_of_a_labelled_set_are_learned_beside_its_sounds(
+    sounds, teacher, learned, make_esc, tmp_path, capsys
+) -> None:
+    data = make_esc(folds=3, per_class=1)
+    more = ["--steps", "2", "--start", str(learned), "--named", str(data), "--folds", "1,2"]
+    assert fresh_run_of(sounds, teacher, tmp_path / "new", *more) == 0
+    new = distil.RunFolder.open(tmp_path / "new")
+    config, weights = new.read_json("config.json"), new.read_tensors(distil.PUPIL)[0]
+    free, named = config["sources"]
+    assert (free["folds"], named["folds"], named["clips"]) == ([], [1, 2], 6)
+    assert config["names"] == ["dog", "rain", "water_drops"]
+    assert weights["names.weight"].shape == (3, 384)
+    # The layers learn other things with the names in the loss.
+    plain = [*more, "--names-weight", "0"]
+    assert fresh_run_of(sounds, teacher, tmp_path / "plain", *plain) == 0
+    other = distil.RunFolder.open(tmp_path / "plain").read_tensors(distil.PUPIL)[0]
+    assert not other["body.layers.0.0.weight"].equal(weights["body.layers.0.0.weight"])
+    data_of = {"name": "esc50", "folds": [1, 2], "clips": 6, "citation": "", "licence": ""}
+    said = describe_data({"data": data_of, "imitation": read_distilled(new.path)[1]})
+    assert "of folds 1, 2 (CC BY-NC 3.0). It learned to give their names, too" in said
+    pocket = ["--data", str(data), "--start", str(new.path), "--last-layer", "--folds", "1,3"]
+    assert train_network("pocket", [*pocket, "--test-fold", "2", "--save", "p"]) == 2
+    assert "has heard fold 2 of esc50, so figures of it would flatter" in capsys.readouterr().err
+    card = describe_pupil("wide", ["dog"], config, {"windows": 1200} | JUDGED)
+    assert card.licence.endswith("; CC BY-NC 3.0, as the recordings of esc50")
+    # It may be judged, gone on with, and be the start of another.
+    assert read_pupil(new.path)[0].names.out_features == 3
+    further = ["--steps", "1", "--start", str(new.path)]
+    assert fresh_run_of(sounds, teacher, tmp_path / "third", *further) == 1
+    assert "give them again" in capsys.readouterr().err
+    further += ["--named", str(data), "--folds", "1,2"]
+    assert fresh_run_of(sounds, teacher, tmp_path / "third", *further) == 0
+    sources = list_sources(distil.RunFolder.open(tmp_path / "third").read_json("config.json"))
+    assert [own["folds"] for own in sources].count([1, 2]) == 1
+
+
+def test_teachers_names_are_those_of_the_clips(teacher) -> None:
+    network, _ = open_efficientat(teacher)
+    clips = replace(
+        make_clips(*(("a", 300.0 * 2**k, 2.0) for k in range(4))), labels=("low", "high")
+    )
+    clips = replace(
+        clips, clips=tuple(replace(own, target=k // 2) for k, own in enumerate(clips.clips))
+    )
+    heard = Upsampler(160000, CPU)(torch.from_numpy(np.resize(clips.waveform(3), (1, 160000))))
+    recompute_statistics(network, [heard])
+    ear = DeviceEar(network.eval(), StreamedMel(), CPU, hints=False)
+    features = names.hear_labelled(ear, clips, 160000)
+    assert features.shape == (4, 2, 384)
+    head = names.fit_names(ear, clips, 160000)
+    assert head(features).argmax(dim=2).tolist() == [[0, 0], [0, 0], [1, 1], [1, 1]]
+
+
+def test_named_set_has_its_share_of_the_draws() -> None:
+    named = make_clips(*(("b", 200.0, 0.5), ("b", 300.0, 0.5), ("c", 400.0, 0.5)))
+    drawn = names.weigh(named, {"a": 3.0, "d": 1.0}, 0.75)
+    assert drawn == {"b": 6.0, "c": 6.0}

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 torch = pytest.importorskip("torch")
 
@@ -23,10 +26,17 @@ from export.graph.int8 import quantise_graph
 from export.graph.int8_weights import store_int8
 from export.graph.prune import prune
 from streamclf.core.card import METADATA_KEY
+from streamclf.model.model_file import find_model
+from streamclf.model.stem.cut_graph import load_graph
 from train.base.errors import RunError
 from train.cli.network_command import main
+from train.nets.efficientat import N_FEATURES
 from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
-from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms
+from train.nets.streamed_pocket import StreamedPocketNet
+from train.pocket import Pocket
+from train.pocket_parts.networks import STREAMED
+from train.pocket_parts.networks import make_network as make_pocket
+from train.pocket_parts.pretrained_onnx import read_file_kind, read_layers, restore_batch_norms
 from train.run_folder.reproduce import list_commands
 
 pytestmark = pytest.mark.train
@@ -66,6 +76,13 @@ def write_model(graph, path):
     return str(path)
 
 
+def read_bundled(name: str) -> tuple[dict, dict]:
+    """The layers of a bundled model, whichever they are, and their entry for ``config.json``."""
+    recipe = replace(Pocket.default_recipe(), layers=read_file_kind(name))
+    body = make_pocket(1, recipe).body
+    return read_layers(name, body, OURS)
+
+
 def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]:
     """What a network's last layer is given, and that of one with these layers."""
     body = PocketBody(7, NARROW).eval()
@@ -89,17 +106,40 @@ def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]
 def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, make_graph, form, error):
     network = make_network()
     path = write_model(form(prune(make_graph(network, WINDOW_SAMPLES, "logits"))), tmp_path / "m")
-    layers, about = read_layers(path, NARROW, OURS)
+    layers, about = read_layers(path, PocketBody(1, NARROW), OURS)
     there, here = heard(network, layers)
     assert (there - here).abs().max() < error * there.abs().max()
     assert (about["name"], about["version"], about["licence"]) == ("ears", "9", "CC0")
     assert len(about["sha256"]) == 64
 
 
+def test_streamed_layers_of_a_file_hear_what_it_hears():
+    assert read_file_kind("wide") == STREAMED
+    layers, about = read_bundled("wide")
+    network = StreamedPocketNet(3).eval()
+    missing, unknown = network.body.load_state_dict(layers, strict=False)
+    assert (missing, unknown) == (["output.weight", "output.bias"], [])
+    graph = load_graph(find_model("wide"))
+    head = next(node for node in graph.graph.node if node.op_type == "Gemm")
+    form = helper.make_tensor_value_info(head.input[0], TensorProto.FLOAT, [None, N_FEATURES])
+    graph.graph.output.append(form)
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    windows = noise(3)
+    given = {session.get_inputs()[0].name: windows.numpy()}
+    there = torch.from_numpy(session.run([head.input[0]], given)[0])
+    features = network.front_end(windows)
+    with torch.no_grad():
+        here = network.body.pooled(features)
+        torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-3)
+        restore_batch_norms(network.body, features)
+        torch.testing.assert_close(network.body.pooled(features), here, rtol=1e-3, atol=1e-3)
+    assert about["name"] == "wide"
+
+
 def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path, make_graph):
     network = make_network()
     path = write_model(prune(make_graph(network, WINDOW_SAMPLES, "logits")), tmp_path / "m")
-    layers, _ = read_layers(path, NARROW, OURS)
+    layers, _ = read_layers(path, PocketBody(1, NARROW), OURS)
     body = PocketBody(3, NARROW)
     body.load_state_dict(layers, strict=False)
     features = network.front_end(noise())
@@ -130,13 +170,15 @@ def named(make_esc, train_once):
 def test_the_bundled_model_names_other_sounds_after_its_last_layer_alone(named):
     _, save = named
     weights = load_file(save / "weights.safetensors")
-    layers, about = read_layers("pocket", WIDTHS, OURS)
+    layers, about = read_bundled("pocket")
     for name, value in layers.items():
         if name.endswith("weight") and value.dim() == 4:
             assert torch.equal(weights[f"body.{name}"], value), name
     config = json.loads((save / "config.json").read_text())
     assert config["layers_of"] == about | {"heard_before": True}  # the tiny set is called ESC-50
-    assert weights["body.output.weight"].shape == (3, 2176)
+    kind = read_file_kind("pocket")
+    n_features = N_FEATURES if kind == STREAMED else PocketBody(1, WIDTHS).output.in_features
+    assert weights["body.output.weight"].shape == (3, n_features)
     assert "--start pocket" in list_commands(config)[0]
 
 
@@ -170,10 +212,24 @@ def test_the_card_says_whose_layers_they_are_and_under_which_licence(named, tmp_
     same = own | {"layers_of": own["layers_of"] | {"licence": describe_licence(own)}}
     assert describe_licence(same) == describe_licence(own)
     assert export([str(save), "-o", str(tmp_path / "mine.onnx")]) == 0
-    layers, about = read_layers(str(tmp_path / "mine.onnx"), WIDTHS, OURS)
+    layers, about = read_bundled(str(tmp_path / "mine.onnx"))
     assert about["licence"] == describe_licence(config)
-    bundled, _ = read_layers("pocket", WIDTHS, OURS)
-    torch.testing.assert_close(layers["layers.33.weight"], bundled["layers.33.weight"])
+    bundled, _ = read_bundled("pocket")
+    last = [name for name, value in layers.items() if value.dim() == 4][-1]
+    torch.testing.assert_close(layers[last], bundled[last])
+
+
+def test_names_of_ones_own_on_the_wide_models_layers(make_esc, tmp_path):
+    save = tmp_path / "named"
+    arguments = ["--data", str(make_esc(folds=2)), "--threads", "1", "--accelerator", "cpu"]
+    start = ["--start", "wide", "--last-layer", "--save", str(save)]
+    assert main("pocket", [*arguments, *start]) == 0
+    weights, (layers, _) = load_file(save / "weights.safetensors"), read_bundled("wide")
+    assert torch.equal(weights["body.layers.16.0.weight"], layers["layers.16.0.weight"])
+    config = json.loads((save / "config.json").read_text())
+    assert config["recipe"]["layers"] == STREAMED
+    assert "; MIT (" in describe_licence(config)
+    assert describe_licence(config).endswith("as wide, whose layers it has")
 
 
 def test_through_noise_goes_on_with_such_a_run(named, tmp_path):
@@ -208,10 +264,10 @@ def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, ma
 
 
 def test_bundled_model_of_other_layers_is_no_start():
-    with pytest.raises(RunError, match="takes a model of this version's pocket"):
-        read_layers("wide", WIDTHS, OURS)
+    with pytest.raises(RunError, match=r"a model file of such layers, or a run of train\.imitate"):
+        read_layers("wide", PocketBody(1, WIDTHS), OURS)
 
 
 def test_bundled_pocket_can_be_begun_with():
-    layers, _ = read_layers("pocket", WIDTHS, OURS)
+    layers, _ = read_bundled("pocket")
     assert len(layers) > 60

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from graphs import NARROW
-from imitating import first, teach, weights_of
+from imitating import ears, first, teach, weights_of
 from safetensors.torch import load_file, save_file
 
 from export.card.describe_run import _describe_imitation, describe_data
@@ -24,7 +24,7 @@ from train.pocket_parts.pretrained_run import read_imitation
 from train.run_folder.checkpoint import LAST
 from train.run_folder.reproduce import list_commands
 
-__all__ = ["first", "teach"]
+__all__ = ["ears", "first", "teach"]
 
 pytestmark = pytest.mark.train
 
@@ -80,14 +80,15 @@ def test_imitation_goes_on_through_noise_and_says_how_much(teach, narrow_pocket)
     assert "was begun with other through_noise: True, not None" in said
 
 
-def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
-    code, said = teach("--steps", "2", "--start", "pocket", "--precision", "bf16-mixed")
+def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, ears, capsys):
+    code, said = teach("--steps", "2", "--start", ears, "--precision", "bf16-mixed")
     assert code == 0, said
-    assert "warning: pocket.onnx has learned from esc50: what is held out now may" in said
+    assert "warning: ears.onnx has learned from esc50: what is held out now may" in said
     # Two steps of a rate that only begins to rise: what the layers say is still the file's.
     body = PocketBody(2, WIDTHS).eval()
     body.load_state_dict(weights_of(teach.folder / "imitation"), strict=False)
-    layers, about = read_layers("pocket", WIDTHS, open_clips(teach.data, 16000))
+    clips = open_clips(teach.data, 16000)
+    layers, about = read_layers(ears, PocketBody(1, WIDTHS), clips)
     theirs = PocketBody(2, WIDTHS).eval()
     theirs.load_state_dict(layers, strict=False)
     windows = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (8, 24000))).float()
@@ -99,18 +100,18 @@ def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
     assert abs(alike[2]) < 0.3
     config = json.loads((teach.folder / "imitation" / "config.json").read_text())
     assert config["layers_of"] == json.loads(json.dumps(about))
-    assert config["commands"][0].endswith("--start pocket --steps 2 --batch 8 --seed 1 "
+    assert config["commands"][0].endswith("--start ears.onnx --steps 2 --batch 8 --seed 1 "
                                           "--precision bf16-mixed")  # fmt: skip
 
     pocket = ["--data", str(teach.data), "--threads", "1", "--test-fold", "3", "--last-layer"]
     pocket += ["--accelerator", "cpu", "--start", str(teach.folder / "imitation")]
     assert train_network("pocket", [*pocket, "--save", str(teach.folder / "named")]) == 0
-    assert "warning: pocket.onnx has learned from esc50" in capsys.readouterr().err
+    assert "warning: ears.onnx has learned from esc50" in capsys.readouterr().err
     named = json.loads((teach.folder / "named" / "config.json").read_text())
-    assert named["layers_of"]["name"] == "pocket"
+    assert named["layers_of"]["name"] == "ears"
     assert "layers_of" not in named["imitation"]
     text = describe_data(named)
-    assert "It began with the layers of pocket, version " in text
+    assert "It began with the layers of ears, version " in text
     assert "says of 16 windows" in text
     again = ["--steps", "2", "--start", str(teach.folder / "imitation"), "--seed", "2"]
     assert teach(*again, save="second")[0] == 0

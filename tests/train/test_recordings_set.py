@@ -14,7 +14,7 @@ import soundfile
 torch = pytest.importorskip("torch")
 
 import av
-from imitating import teach
+from imitating import ears, teach
 from tiny_sets import tone, write
 
 from train.base.errors import DatasetError
@@ -25,7 +25,7 @@ from train.datasets.decode import duration_of, read_clip
 from train.datasets.open_dataset import prepared_folder
 from train.datasets.recordings import split_into_minutes
 
-__all__ = ["teach"]
+__all__ = ["ears", "teach"]
 
 pytestmark = pytest.mark.train
 
@@ -149,10 +149,10 @@ def test_names_are_not_learned_from_what_has_none(tmp_path, capsys):
     assert "has no labels; --data takes labelled clips" in capsys.readouterr().err
 
 
-def test_imitation_hears_recordings_alone(teach):
+def test_imitation_hears_recordings_alone(teach, ears):
     (teach.folder / "field").mkdir()
     soundfile.write(teach.folder / "field" / "night.wav", steps(6), 16000)
-    field = ["--others", str(teach.folder / "field"), "--steps", "2", "--start", "pocket"]
+    field = ["--others", str(teach.folder / "field"), "--steps", "2", "--start", ears]
     code, said = teach(*field, data=False)
     assert code == 0, said
     assert "imitates a pretended YAMNet after 16 windows\n" in said

@@ -56,3 +56,11 @@ def numbers(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
             raise argparse.ArgumentTypeError(f"{text!r} must be numbers as in 3,4") from None
 
     return read
+
+
+def parse_folds(text: str) -> list[int]:
+    """Folds of an option, such as ``1,2,3``, for `argparse`."""
+    try:
+        return sorted({int(fold) for fold in text.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be folds as in 1,2,3") from None

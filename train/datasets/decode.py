@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
@@ -133,6 +132,8 @@ def _decode(path: Path, part: Part, stretch: Stretch | None) -> tuple[npt.NDArra
             return _by_libsndfile(path, part, stretch)
         except (soundfile.SoundFileError, RuntimeError) as error:
             reason = error
+    import av  # takes long to import, and few data sets need it
+
     try:
         waveform, rate = _by_ffmpeg(path, part, stretch)
         if not waveform.size:  # FFmpeg may take other data for audio, and then decodes nothing
@@ -152,6 +153,8 @@ def _duration_of(path: Path, part: Part) -> float:
                 return float(file.frames / file.samplerate)
         except (soundfile.SoundFileError, RuntimeError):
             pass
+    import av
+
     try:
         with part.open(path) as opened, av.open(opened, format=_format_of(path)) as container:
             stream = container.streams.audio[0]
@@ -185,6 +188,8 @@ def _by_libsndfile(
 def _by_ffmpeg(
     path: Path, part: Part, stretch: Stretch | None
 ) -> tuple[npt.NDArray[np.float32], int]:
+    import av
+
     begin, end = stretch or (-math.inf, math.inf)
     first: float | None = None
     parts: list[npt.NDArray[np.float32]] = []

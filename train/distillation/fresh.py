@@ -55,6 +55,7 @@ class DeviceEar:
         network: The teacher.
         front_end: The pupil's.
         hints: Whether maps on the teacher's way are wanted, too.
+        device: Where they are.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class DeviceEar:
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)
         self.front_end, self.hints, self._kind = front_end.to(device), hints, device.type
+        self.device = device
         self._upsample: Upsampler | None = None
 
     @torch.no_grad()

@@ -16,7 +16,8 @@ from train.base.errors import RunError
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
 from train.distillation.fresh import Fresh
-from train.distillation.pupil import PUPILS, AnyPupil, Pupil
+from train.distillation.names import Named, fit_names
+from train.distillation.pupil import PUPILS, AnyPupil, Pupil, make_pupil
 from train.distillation.schooling import Crops, Schooling
 from train.distillation.wide import PUPIL
 from train.loop.batch_norm import N_BATCHES, recompute_statistics
@@ -43,7 +44,12 @@ def hasten(fabric: Fabric) -> None:
 
 
 def learn_fresh(
-    fresh: Fresh, recipe: Recipe, run: RunFolder, options: argparse.Namespace, fabric: Fabric
+    fresh: Fresh,
+    recipe: Recipe,
+    run: RunFolder,
+    options: argparse.Namespace,
+    fabric: Fabric,
+    named: Named | None = None,
 ) -> tuple[Learner, Progress]:
     """Learn until the minutes or the steps are over.
 
@@ -53,6 +59,7 @@ def learn_fresh(
         run: What is saved goes there.
         options: Of `train.distil`.
         fabric: The device.
+        named: Labelled clips whose names are learned, too.
 
     Returns:
         What has learned, and how far it came.
@@ -62,10 +69,12 @@ def learn_fresh(
         RunError: The loss is not finite any more, or the run cannot be written.
     """
     device, front_end = fabric.device, fresh.front_end
-    pupil = PUPILS[options.layers]()
+    pupil = make_pupil(run.read_json(CONFIG))
     noises = make_noises(front_end, fresh.tracks.clips.sample_rate, device)
     schooling = Schooling(recipe, front_end, noises)
     schooling.teacher_head = fresh.ear.network.classifier.requires_grad_(False)
+    if named is not None:
+        _begin_names(pupil, fresh, schooling, named)
     if not options.resume and options.start is None:
         _begin(pupil.to(device), fresh, schooling, options)
     learner = Learner(schooling, pupil, fabric)
@@ -73,7 +82,7 @@ def learn_fresh(
     if options.resume:
         progress = learner.load(run)
     elif options.start is not None:
-        take_over(learner, options.start)
+        take_over(learner, options.start, names=named is not None)
     pupil.train()
     rows = np.tile(np.arange(options.batch), options.crops)
     before, begun = progress.elapsed, time.monotonic()
@@ -147,8 +156,13 @@ def part_done(progress: Progress, options: argparse.Namespace) -> float:
     return progress.elapsed / (60 * options.minutes)
 
 
-def check_start(path: Path, layers: str) -> dict[str, Any]:
+def check_start(path: Path, layers: str, *, names: bool = False) -> dict[str, Any]:
     """What is known of a run that another begins with.
+
+    Args:
+        path: The run.
+        layers: Of the one that begins.
+        names: Whether that one learns names besides.
 
     Raises:
         RunError: It is no run of `train.distil` with these layers, or nothing of it was saved.
@@ -162,6 +176,11 @@ def check_start(path: Path, layers: str) -> dict[str, Any]:
     progress = read_progress(run)
     if progress is None and not (path / PUPIL).exists():
         raise RunError(f"{path}: nothing of it was saved yet; let it learn for some minutes")
+    if config.get("names") and not names:
+        raise RunError(f"{path}: learned names of a set (--named, --folds): give them again, or "
+                       "begin with another run")  # fmt: skip
+    if names and not (path / PUPIL).exists():
+        raise RunError(f"{path}: --named begins with a run that has ended: go on with --resume")
     n_windows = 0
     if (path / RESULT).exists():
         n_windows = run.read_json(RESULT)["windows"]
@@ -180,15 +199,33 @@ def windows_of(config: dict[str, Any], n_steps: int) -> int:
     return int(before + n_steps * config["recipe"]["batch_size"] * n_crops * n_windows)
 
 
-def take_over(learner: Learner, path: Path) -> None:
-    """Begin with another run's state; of one without a checkpoint, with its weights."""
+def take_over(learner: Learner, path: Path, *, names: bool = False) -> None:
+    """Begin with another run's state; of one without a checkpoint, with its weights.
+
+    Args:
+        learner: What begins.
+        path: The other run.
+        names: Whether names are learned besides, of which that run's optimiser knows nothing.
+    """
     start = RunFolder.open(path)
-    if (path / LAST).exists():
+    if (path / LAST).exists() and not names:
         learner.load(start)
         return
-    learner.trainable.load_state_dict(start.read_tensors(PUPIL)[0])
+    weights = start.read_tensors(PUPIL)[0]
+    if names:
+        # Names begin as the teacher's head for them, whatever the other run called its own.
+        own = {k: v for k, v in learner.trainable.state_dict().items() if k.startswith("names.")}
+        weights = {k: v for k, v in weights.items() if not k.startswith("names.")} | own
+    learner.trainable.load_state_dict(weights)
     for name, value in learner.trainable.state_dict().items():
         learner.average[name].copy_(value)
+
+
+def _begin_names(pupil: AnyPupil, fresh: Fresh, schooling: Schooling, named: Named) -> None:
+    """Fit the teacher's head for the names; the pupil's begins with its weights."""
+    head = fit_names(fresh.ear, named.clips, fresh.tracks.n_samples)
+    schooling.names_head, schooling.names_weight = head, named.weight
+    pupil.names.load_state_dict(head.state_dict())
 
 
 def _begin(

@@ -112,15 +112,18 @@ class StreamedPupil(nn.Module):
     Attributes:
         body: The layers.
         head: What says labels of features.
+        names: What says the names of a labelled set (`train.distillation.names`), where there is
+            one.
     """
 
     layers = "teacher"
     hints_kept = False
 
-    def __init__(self) -> None:
+    def __init__(self, n_names: int = 0) -> None:
         super().__init__()
         network = StreamedNet()
         self.body, self.head = network.body, network.head
+        self.names = nn.Linear(N_FEATURES, n_names) if n_names else None
         self.register_buffer("mean", torch.zeros(N_FEATURES))
         self.register_buffer("spread", torch.ones(N_FEATURES))
 
@@ -136,13 +139,15 @@ class StreamedPupil(nn.Module):
         self.head.load_state_dict(network.head.state_dict())
 
     def forward(self, spectra: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch * windows, 384 + 527)``.
+        """``(batch, mels, frames)`` -> ``(batch * windows, 384 + names + 527)``.
 
-        Scaled features, logits.
+        Scaled features, logits of names, logits of AudioSet's labels.
         """
         features = self.windows(spectra, HOP).flatten(0, 1)
         with torch.autocast(features.device.type, enabled=False):
-            return torch.cat([(features - self.mean) / self.spread, self.head(features)], dim=1)
+            names = [] if self.names is None else [self.names(features)]
+            scaled = (features - self.mean) / self.spread
+            return torch.cat([scaled, *names, self.head(features)], dim=1)
 
     def windows(self, spectra: Tensor, hop: int) -> Tensor:
         """``(batch, windows, 384)``, windows ``hop`` steps of 0.1 s apart."""
@@ -173,4 +178,6 @@ def measure(pupil: AnyPupil, said: Tensor) -> None:
 def make_pupil(config: dict[str, object]) -> AnyPupil:
     """The pupil that a run's ``config.json`` describes, with random weights."""
     kind = PUPILS[str(config.get("layers", Pupil.layers))]
-    return kind(config["widths"]) if kind is Pupil else kind()  # type: ignore[call-arg, arg-type]
+    if kind is Pupil:
+        return Pupil(config["widths"])  # type: ignore[arg-type]
+    return StreamedPupil(len(config.get("names", ())))  # type: ignore[arg-type]

@@ -40,13 +40,25 @@ class Crops:
 
 
 class Schooling:
-    """The system for `train.loop.learner.Learner`, and the batches cut from shards."""
+    """The system for `train.loop.learner.Learner`, and the batches cut from shards.
+
+    Attributes:
+        recipe: Of the learning.
+        front_end: The pupil's.
+        noises: Made noises, as power.
+        crops: Sizes.
+        teacher_head: What says AudioSet's labels of the teacher's features.
+        names_head: What says the names of a labelled set of them, where the pupil learns these.
+        names_weight: Weight of these names in the loss.
+    """
 
     def __init__(self, recipe: Recipe | None, front_end: FrontEnd, noises: Tensor) -> None:
         self.recipe, self.front_end, self.noises = recipe, front_end, noises
         self.crops = Crops(front_end)
         self._weights = column_weights(100)
         self.teacher_head: nn.Module | None = None
+        self.names_head: nn.Module | None = None
+        self.names_weight = 0.0
 
     def trainable(self, network: AnyPupil) -> AnyPupil:
         """All of it."""
@@ -120,7 +132,17 @@ class Schooling:
     def loss(self, given: Tensor, said: Tensor) -> Tensor:
         """The mean over windows."""
         error, hinted, entropy = self.errors(given, said)
-        return (error + hinted + SCORES_WEIGHT * entropy).mean()
+        total = (error + hinted + SCORES_WEIGHT * entropy).mean()
+        if self.names_head is not None:
+            total = total + self.names_weight * self.name_error(given, said)
+        return total
+
+    def name_error(self, given: Tensor, said: Tensor) -> Tensor:
+        """Divergence of the names from those that the teacher's head gives: a mean."""
+        with torch.no_grad():
+            wanted = self.names_head(said[:, :N_FEATURES]).softmax(dim=1)
+        names = given[:, N_FEATURES:-N_LABELS].float().log_softmax(dim=1)
+        return F.kl_div(names, wanted, reduction="batchmean")
 
     def metric_sum(self, given: Tensor, said: Tensor) -> Tensor:
         """The features' errors, summed."""

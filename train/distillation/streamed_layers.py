@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from train.base.errors import RunError
+from train.base.errors import RunError, UsageError
+from train.datasets import ClipSet
 from train.distillation.schooling import Crops
 from train.nets.streamed_network import StreamedMel
 from train.nets.streamed_pocket import StreamedPocketBody
@@ -49,3 +50,23 @@ def read_distilled(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                            f"{tuple(weights[name].shape) if name in weights else 'missing'}, not "
                            f"{tuple(value.shape)}; distil anew")  # fmt: skip
     return weights, about
+
+
+def check_unheard(name: str, about: dict[str, Any], clips: ClipSet) -> None:
+    """Check that layers have heard no other folds of a data set than those that are trained on.
+
+    Args:
+        name: The run, for the message.
+        about: Of `read_distilled`.
+        clips: What is trained on.
+
+    Raises:
+        UsageError: They have.
+    """
+    for source in about["sources"]:
+        others = set(source["folds"]) - set(clips.folds)
+        if others and source.get("origin") in clips.origin.split("+"):
+            raise UsageError(
+                f"{name}: has heard fold {min(others)} of {source['name']}, so figures of it would "
+                "flatter; train on it, too (--folds), or begin with a run that has not heard it"
+            )

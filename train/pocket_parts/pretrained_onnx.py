@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +26,52 @@ from streamclf.model.stem.cut_graph import load_graph
 from train.base.errors import RunError
 from train.datasets import ClipSet
 from train.nets.pocket_network import WINDOW_SAMPLES, PocketBody
+from train.nets.streamed_pocket import StreamedPocketBody
+from train.pocket_parts.networks import STREAMED
+from train.pocket_parts.pretrained_run import POCKET
 
-LAYER = re.compile(r"body\.layers\.(\d+)\.weight(_DequantizeLinear_Output)?")
+LAYER = re.compile(r"body\.(layers\.\S+)\.weight(_DequantizeLinear_Output)?")
 """The exporter's name for a convolution's weights, and the name that `--int8` gives them."""
+
+STREAMED_LAYER = "layers.0.0.weight"
+"""A parameter that only the streamed layers have."""
 
 SCALE = ("weight", "bias", "running_mean", "running_var")
 
 
-def read_layers(
-    name: str, widths: Sequence[int], clips: ClipSet
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the layers in a model file of pocket.
+def read_file_kind(name: str) -> str:
+    """Which layers a model file has, as `PocketRecipe.layers` says.
 
     Args:
         name: A bundled model's name, or the file.
-        widths: Widths of the recipe.
+
+    Raises:
+        RunError: There is no such file, or it is no model.
+    """
+    try:
+        path = find_model(name)
+        Model(path, provider="cpu")
+        graph = load_graph(path).graph
+    except ModelError as error:
+        raise RunError(f"--start: {error}") from error
+    layers = (LAYER.fullmatch(node.input[1]) for node in graph.node if node.op_type == "Conv")
+    names = {f"{layer[1]}.weight" for layer in layers if layer}
+    return STREAMED if STREAMED_LAYER in names else POCKET
+
+
+def read_layers(
+    name: str, body: PocketBody | StreamedPocketBody, clips: ClipSet
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the layers in a model file of pocket, or of streamed layers.
+
+    Args:
+        name: A bundled model's name, or the file.
+        body: New, and used up by it: its layers say what the file must hold.
         clips: The clips to train on, to find out whether the layers have learned from that data
             set.
 
     Returns:
-        Parameters of a `PocketBody` without its last layer, and an entry for ``config.json``.
+        Parameters of such a body without its last layer, and an entry for ``config.json``.
 
     Raises:
         RunError: There is no such file, or it is of another network or another width.
@@ -57,18 +82,18 @@ def read_layers(
         found = _read_tensors(path)
     except ModelError as error:
         raise RunError(f"--start: {error}") from error
-    body = PocketBody(1, widths)
-    for layer in body.layers:
+    for layer in body.layers.modules():
         if isinstance(layer, nn.BatchNorm2d):
             # A folded BatchNorm adds its bias and nothing else.
             layer.running_var.fill_(1 - layer.eps)
     layers = body.state_dict()
+    taught_by = "distil" if isinstance(body, StreamedPocketBody) else "imitate"
     for key in _stored(body):
         there = found[key].shape if key in found else "missing"
         if there != tuple(layers[key].shape):
             raise RunError(
                 f"{path}: its {key} is {there}, not {tuple(layers[key].shape)}; --start takes a "
-                "model of this version's pocket, or a run of train.imitate"
+                f"model file of such layers, or a run of train.{taught_by}"
             )
         layers[key] = torch.from_numpy(found[key])
     card = model.card
@@ -99,7 +124,7 @@ def warn_if_trained_on(before: dict[str, Any], clips: ClipSet) -> None:
         )
 
 
-def restore_batch_norms(body: PocketBody, features: Tensor) -> None:
+def restore_batch_norms(body: PocketBody | StreamedPocketBody, features: Tensor) -> None:
     """Give folded BatchNorms the statistics of their inputs; the layers' outputs stay the same.
 
     Args:
@@ -107,7 +132,7 @@ def restore_batch_norms(body: PocketBody, features: Tensor) -> None:
         features: ``(windows, mels, frames)`` of the clips to train on.
     """
     hooks = []
-    norms = [layer for layer in body.layers if isinstance(layer, nn.BatchNorm2d)]
+    norms = [layer for layer in body.layers.modules() if isinstance(layer, nn.BatchNorm2d)]
 
     def restate(norm: nn.BatchNorm2d, given: tuple[Tensor]) -> None:
         mean, variance = given[0].mean(dim=(0, 2, 3)), given[0].var(dim=(0, 2, 3))
@@ -129,15 +154,20 @@ def restore_batch_norms(body: PocketBody, features: Tensor) -> None:
 
 
 def _read_tensors(path: Path) -> dict[str, Any]:
-    """Read each layer's weights and bias, and `PocketBody.scale`, by their parameters' names."""
+    """Read each layer's weights and bias, and `PocketBody.scale`, by their parameters' names.
+
+    A bias without a name of its own is that of the BatchNorm behind the convolution.
+    """
     graph = load_graph(path)
     names: dict[str, str] = {}
     for node in graph.graph.node:
         if node.op_type == "Conv" and (layer := LAYER.fullmatch(node.input[1])):
-            number = int(layer[1])
-            names[f"layers.{number}.weight"] = node.input[1]
+            convolution = layer[1]
+            names[f"{convolution}.weight"] = node.input[1]
             if len(node.input) > 2:
-                names[f"layers.{number + 1}.bias"] = node.input[2]
+                before, _, last = convolution.rpartition(".")
+                norm = f"{before}.{int(last) + 1}" if last.isdecimal() else convolution
+                names[f"{norm}.bias"] = node.input[2]
         elif node.op_type == "BatchNormalization" and "body.scale.bias" in node.input[2]:
             names |= {f"scale.{k}": v for k, v in zip(SCALE, node.input[1:5], strict=True)}
     if not names:
@@ -164,12 +194,14 @@ def _was_trained_on(training_data: str, clips: ClipSet) -> bool:
     return by_name or any(part in training_data for part in cited)
 
 
-def _stored(body: PocketBody) -> list[str]:
+def _stored(body: PocketBody | StreamedPocketBody) -> list[str]:
     """Names of the parameters that a model file holds, without the last layer's."""
-    names = [f"scale.{name}" for name in SCALE]
-    for number, layer in enumerate(body.layers):
-        if isinstance(layer, nn.Conv2d):
-            names.append(f"layers.{number}.weight")
+    names = [f"scale.{name}" for name in SCALE] if isinstance(body, PocketBody) else []
+    for name, layer in body.layers.named_modules(prefix="layers"):
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            names.append(f"{name}.weight")
+            if layer.bias is not None:
+                names.append(f"{name}.bias")
         elif isinstance(layer, nn.BatchNorm2d):
-            names.append(f"layers.{number}.bias")
+            names.append(f"{name}.bias")
     return names

@@ -161,7 +161,7 @@ def describe_imitation(config: dict[str, Any]) -> dict[str, Any]:
     """What a run that begins with another's layers keeps of that one's ``config.json``."""
     about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
     about["sources"] = list_sources(config)
-    known = ("earlier_seeds", "commands", "layers_of", "quieter")
+    known = ("earlier_seeds", "commands", "layers_of", "quieter", "named")
     return about | {key: config[key] for key in known if key in config}
 
 
