@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 import soundfile
 import toys
 
+from streamclf.archive.account import RunAccount, round_together
 from streamclf.archive.manifest import read_manifest
 from streamclf.archive.places import open_place
 from streamclf.archive.run_item import Hearing, Runner, find_open_items
@@ -343,6 +345,18 @@ def test_check_wants_the_model_of_the_run(streamclf, expected):
 
 def hearing(model: Path) -> Hearing:
     return Hearing(ModelOptions(str(model), n_threads=1), Settings(), ThresholdOptions())
+
+
+def test_an_account_adds_up_as_it_is_written():
+    thirds = [Fraction(1, 3)] * 3
+    assert sorted(round_together(thirds)) == [0, 0, 1]
+    assert round_together([Fraction(37, 5), Fraction(21, 10), Fraction()]) == [8, 2, 0]
+    assert round_together([Fraction(33, 5), Fraction(12, 5), Fraction(2, 5)]) == [7, 2, 0]
+    heard_s, missing_s = Fraction(37, 5), Fraction(21, 10)
+    total = RunAccount(
+        "r", {}, 1, n_done=1, promised_s=heard_s + missing_s, heard_s=heard_s, missing_s=missing_s
+    )
+    assert total.describe().startswith("0:00:10 h = heard 0:00:08 h + gaps 0:00:02 h + failed")
 
 
 def test_a_worker_with_another_model_leaves_no_run_behind(expected, tone_model, tmp_path):

@@ -99,8 +99,9 @@ class RunAccount:
 
     def describe(self) -> str:
         """Describe it in one line: hours planned = heard + gaps + failed, and what was found."""
-        parts = [f"heard {hours(self.heard_s)}", f"gaps {hours(self.missing_s)}"]
-        parts.append(f"failed {hours(self.failed_s)}")
+        came = round_together([self.heard_s, self.missing_s, self.failed_s])
+        names = ("heard", "gaps", "failed")
+        parts = [f"{name} {hours(part)}" for name, part in zip(names, came, strict=True)]
         beyond = f", {hours(self.beyond_s)} beyond the headers" if self.beyond_s else ""
         left = f"; {hours(self.left_s)} are left" if not self.is_done else ""
         failed = format_count(len(self.failures) + len(self.unopened), "recording")
@@ -131,6 +132,15 @@ class RunAccount:
             "failures": self.failures,
             "unopened": self.unopened,
         }
+
+
+def round_together(parts: list[Fraction]) -> list[int]:
+    """Round lengths so that they add up to their rounded sum: an account must add up as written."""
+    rounded = [int(part) for part in parts]
+    by_rest = sorted(range(len(parts)), key=lambda n: rounded[n] - parts[n])
+    for n in by_rest[: round(sum(parts)) - sum(rounded)]:
+        rounded[n] += 1
+    return rounded
 
 
 def hours(seconds: Fraction | float) -> str:
