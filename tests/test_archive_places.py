@@ -3,6 +3,7 @@
 import re
 import threading
 from collections import deque
+from urllib.parse import unquote
 
 import numpy as np
 import object_store
@@ -14,7 +15,7 @@ from streamclf.archive.local_place import LocalPlace
 from streamclf.archive.place import ChangedError, Patience, without_credentials
 from streamclf.archive.places import open_place
 from streamclf.archive.remote_file import FIRST_BYTES, RANGE_BYTES
-from streamclf.archive.remote_place import RemotePlace
+from streamclf.archive.remote_place import RemotePlace, _find_secrets
 from streamclf.core.errors import PlaceError, UsageError
 from streamclf.sources.recording.recording import Recording
 
@@ -181,6 +182,12 @@ def test_there_is_a_reason_why_nothing_can_be_listed_or_written(store, place):
         RemotePlace("s3://no-bucket/a", QUICK).put_whole("b", b"x")
 
 
+@pytest.mark.parametrize("password", ["pass-word", "p@ss-word", "p%40ss-word", "pa/ss-word"])
+def test_a_password_in_a_url_is_in_no_message(password):
+    found = _find_secrets(f"ftp://ann:{password}@host/a", {})
+    assert {password, unquote(password)} <= set(found)
+
+
 def test_secrets_of_a_store_are_in_no_message(monkeypatch):
     fsspec = pytest.importorskip("fsspec")
     monkeypatch.setitem(
@@ -278,7 +285,7 @@ def test_a_recording_that_has_changed_is_told(store, place, tmp_path):
     with pytest.raises(ChangedError, match=r"s3://field/here/a.wav: has changed since the plan"):
         place.check_unchanged("a.wav", listed.bytes, listed.mark)
     place.put_whole("a.wav", b"123456")
-    with pytest.raises(ChangedError, match="has changed since the plan, from 5 to 6 bytes"):
+    with pytest.raises(ChangedError, match="has changed since the plan: 6 bytes, planned 5: plan"):
         place.check_unchanged("a.wav", listed.bytes, listed.mark)
     place.remove("a.wav")
     with pytest.raises(ChangedError, match=r"a.wav: is not there any more"):

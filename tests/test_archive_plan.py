@@ -1,6 +1,8 @@
 """The plan of an archive: every recording is in it once, with its time, its items or its reason."""
 
 import json
+import os
+import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -8,8 +10,9 @@ import toys
 
 from streamclf.archive.local_place import LocalPlace
 from streamclf.archive.manifest import make_manifest, read_manifest
-from streamclf.archive.plan import make_plan
-from streamclf.core.errors import PlaceError, StoreError
+from streamclf.archive.plan import make_plan, without_name
+from streamclf.core.errors import PlaceError, RecordingError, StoreError
+from streamclf.sources.recording.recording import Recording
 
 
 @pytest.fixture
@@ -147,6 +150,46 @@ def test_what_cannot_be_planned_is_one_line(streamclf, archive, tmp_path, argume
     assert done.err.startswith(f"streamclf: error: {fill(said)}")
     assert done.err.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_what_the_listing_cannot_read_is_in_the_plan_with_its_reason(streamclf, archive, tmp_path):
+    (archive / "south/gone.wav").symlink_to("nowhere.wav")
+    (archive / "south/loop.wav").symlink_to("loop.wav")
+    shutil.copy(archive / "night.wav", os.fsencode(archive) + b"/south/n\xff.wav")
+    shutil.copy(archive / "south/empty.wav", archive / "two\nlines.wav")
+    done = streamclf("archive", "plan", archive, "--out", tmp_path / "out")
+    unopened = read_manifest(LocalPlace(tmp_path / "out")).unopened()
+    assert unopened["south/gone.wav"] == "cannot be opened: no such file or directory"
+    assert unopened["south/loop.wav"].startswith("cannot be read: too many levels of symbolic")
+    assert unopened["south/n\\xff.wav"] == "its name is not UTF-8: rename it"
+    assert len(unopened) == 6
+    lines = [line for line in done.err.splitlines() if line.startswith("streamclf: ")]
+    assert lines[0] == "streamclf: warning: 6 of 13 cannot be opened and are left out:"
+    assert len(lines) == 7
+    assert "two\nlines" not in done.err
+    status = streamclf("archive", "status", tmp_path / "out")
+    assert "13 recordings of" in status.out
+    assert "of which 6 cannot be opened" in status.out
+
+
+@pytest.mark.parametrize("name", ["a.wav", "two\nlines.wav", "b: c.wav"])
+def test_a_reason_does_not_say_the_name_once_more(tmp_path, name):
+    (tmp_path / name).write_bytes(b"RIFF")
+    with pytest.raises(RecordingError) as raised:
+        Recording(tmp_path / name, name)
+    assert name[-5:] not in without_name(str(raised.value), name)
+
+
+def test_results_that_cannot_be_put_are_told_before_headers_are_opened(
+    streamclf, archive, tmp_path, monkeypatch
+):
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr("streamclf.archive.plan.Recording", None)
+    done = streamclf("archive", "plan", archive, "--out", tmp_path / "out")
+    assert done.code == 1
+    assert done.err == (
+        f"streamclf: error: {tmp_path}/out/manifest/.probe: cannot be written: not a directory\n"
+    )
 
 
 def test_an_archive_of_which_nothing_opens_has_no_plan(tmp_path):

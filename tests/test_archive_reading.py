@@ -181,7 +181,7 @@ def test_what_results_cannot_answer_is_refused_in_a_line(streamclf, both, comman
 def test_results_of_two_runs_are_not_mixed(streamclf, both, tmp_path):
     results = shutil.copytree(both[1], tmp_path / "results")
     shutil.copytree(results / "events" / RUN, results / "events" / ("f" * 16))
-    told = f"holds 2 runs ({RUN}, {'f' * 16}; each is of another model or other settings)"
+    told = f"holds 2 runs ({RUN}, {'f' * 16}; each is of another model, settings or plan)"
     assert told in streamclf("heard", "--store", results).err
     assert "has no run 77 (" in streamclf("heard", "--store", f"{results}#77").err
     one = streamclf("heard", "--store", f"{results}#{RUN[:4]}")

@@ -160,6 +160,9 @@ def test_what_is_not_known_is_null():
     assert states == [("whole", None, 0.0), ("failed", "is gone", 2.0)]
     assert read_account(made["events"]).failures == {"b.wav": "is gone"}
     assert result_name("heard", "r", "", "", 3) == "heard/r/unknown/unknown/00000003.parquet"
+    long, other = (result_name("heard", "r", 40 * "声" + end, "", 3).split("/")[2] for end in "ab")
+    assert len(long) < 250
+    assert long != other
     assert result_name("heard", "r", "a/ü b", "2026-06-01", 3) == (
         "heard/r/a%2F%C3%BC b/2026-06-01/00000003.parquet"
     )

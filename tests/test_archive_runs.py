@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 import soundfile
 import toys
 
+from streamclf.archive.account import RunAccount, round_together
 from streamclf.archive.manifest import read_manifest
 from streamclf.archive.places import open_place
 from streamclf.archive.run_item import Hearing, Runner, find_open_items
@@ -249,11 +251,15 @@ def test_other_settings_are_another_run_beside_it(streamclf, expected, tone_mode
 def test_status_tells_what_is_heard_missing_and_left(streamclf, expected, tone_model, tmp_path):
     out = copy_of_plan(expected, tmp_path)
     assert f"no run yet: streamclf archive run {out}" in streamclf("archive", "status", out).out
-    streamclf("archive", "run", out, "--model", tone_model, "--shard", "6/6")
+    for shard in ("6/6", "3/6"):  # the second one is a piece of three
+        streamclf("archive", "run", out, "--model", tone_model, "--shard", shard)
+    assert "1 of 6 items done; 1 piece of long recordings heard, not yet joined\n" in (
+        streamclf("archive", "status", out).out
+    )
     told = json.loads(streamclf("archive", "status", out, "--json").out)
     (run,) = told["runs"]
     assert (told["plan"]["recordings"], told["plan"]["unopened"]) == (8, 1)
-    assert (run["items"], run["items_done"]) == (6, 1)
+    assert (run["items"], run["items_done"], run["pieces_waiting"]) == (6, 1, 1)
     assert run["planned_s"] == pytest.approx(217, abs=0.2)
     assert run["left_s"] + run["promised_s"] == pytest.approx(run["planned_s"], abs=1e-3)
     whole = json.loads(streamclf("archive", "status", expected, "--json").out)["runs"][0]
@@ -341,6 +347,26 @@ def hearing(model: Path) -> Hearing:
     return Hearing(ModelOptions(str(model), n_threads=1), Settings(), ThresholdOptions())
 
 
+def test_an_account_adds_up_as_it_is_written():
+    thirds = [Fraction(1, 3)] * 3
+    assert sorted(round_together(thirds)) == [0, 0, 1]
+    assert round_together([Fraction(37, 5), Fraction(21, 10), Fraction()]) == [8, 2, 0]
+    assert round_together([Fraction(33, 5), Fraction(12, 5), Fraction(2, 5)]) == [7, 2, 0]
+    heard_s, missing_s = Fraction(37, 5), Fraction(21, 10)
+    total = RunAccount(
+        "r", {}, 1, n_done=1, promised_s=heard_s + missing_s, heard_s=heard_s, missing_s=missing_s
+    )
+    assert total.describe().startswith("0:00:10 h = heard 0:00:08 h + gaps 0:00:02 h + failed")
+
+
+def test_a_worker_with_another_model_leaves_no_run_behind(expected, tone_model, tmp_path):
+    out = copy_of_plan(expected, tmp_path)
+    Runner(str(out), hearing(tone_model), describes=False).close()
+    assert not (out / "runs").exists()
+    Runner(str(out), hearing(tone_model)).close()
+    assert len(list((out / "runs").iterdir())) == 1
+
+
 def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     streamclf, tone_model, tmp_path
 ):
@@ -370,7 +396,7 @@ def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     report = runner.run_item(manifest.item(left[0]))
     assert (report.outcome, report.heard_s, report.failed_s) == ("done", 25.0, 20.0)
     assert report.failures == [
-        "north/20260601_040000.wav: has changed since the plan, from 320044 to 4 bytes: plan anew"
+        "north/20260601_040000.wav: has changed since the plan: 4 bytes, planned 320044: plan anew"
     ]
 
 

@@ -38,6 +38,8 @@ from documents import (
 import streamclf as library
 from streamclf.cli.arguments import with_command, with_port
 from streamclf.cli.main import app
+from streamclf.model.model_file import Model, find_model
+from streamclf.model.options import DEFAULT_MODEL
 
 ABOUT_TRAINING = {
     "CONTRIBUTING.md",
@@ -400,6 +402,22 @@ def test_the_version_stands_in_one_place():
     for name in ("pyproject.toml", "CITATION.cff", "zensical.toml"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r'(?m)^version\s*[:=]\s*"?\d', text), name
+
+
+def test_the_precision_that_a_page_asks_for_is_one_that_the_default_model_has():
+    """A command whose options exist may be refused all the same, for what the model's card has."""
+    asked = {
+        (name_of(page), words[at + 1])
+        for page in SITE
+        for words in command_lines(page, "streamclf")
+        if "--model" not in words
+        for at, word in enumerate(words)
+        if word == "--target-precision"
+    }
+    card = Model(find_model(DEFAULT_MODEL), provider="cpu").card
+    highest = max(map(float, card.precisions))
+    assert asked
+    assert {(page, said) for page, said in asked if float(said) > highest} == set()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a recipe for sh")

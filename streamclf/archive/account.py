@@ -30,6 +30,7 @@ class RunAccount:
         description: What `describe_run` wrote about it.
         n_items: Number of items that are planned.
         n_done: Number of items whose results are there, the pieces of joined recordings included.
+        n_waiting: Number of pieces that are heard, and wait for the others of their recording.
         planned_s: Length of all items, as the headers state it.
         left_s: Length of the items that are not done.
         promised_s: Length of the items that are done, as the headers state it.
@@ -49,6 +50,7 @@ class RunAccount:
     description: dict[str, Any]
     n_items: int
     n_done: int = 0
+    n_waiting: int = 0
     planned_s: Fraction = Fraction()
     left_s: Fraction = Fraction()
     promised_s: Fraction = Fraction()
@@ -97,8 +99,9 @@ class RunAccount:
 
     def describe(self) -> str:
         """Describe it in one line: hours planned = heard + gaps + failed, and what was found."""
-        parts = [f"heard {hours(self.heard_s)}", f"gaps {hours(self.missing_s)}"]
-        parts.append(f"failed {hours(self.failed_s)}")
+        came = round_together([self.heard_s, self.missing_s, self.failed_s])
+        names = ("heard", "gaps", "failed")
+        parts = [f"{name} {hours(part)}" for name, part in zip(names, came, strict=True)]
         beyond = f", {hours(self.beyond_s)} beyond the headers" if self.beyond_s else ""
         left = f"; {hours(self.left_s)} are left" if not self.is_done else ""
         failed = format_count(len(self.failures) + len(self.unopened), "recording")
@@ -117,6 +120,7 @@ class RunAccount:
             "settings": self.description["settings"],
             "items": self.n_items,
             "items_done": self.n_done,
+            "pieces_waiting": self.n_waiting,
             **{f"{name}_s": round(float(getattr(self, f"{name}_s")), 6) for name in lengths},
             "gaps": {
                 cause: {"n_gaps": n_gaps, "seconds": round(float(length), 6)}
@@ -128,6 +132,15 @@ class RunAccount:
             "failures": self.failures,
             "unopened": self.unopened,
         }
+
+
+def round_together(parts: list[Fraction]) -> list[int]:
+    """Round lengths so that they add up to their rounded sum: an account must add up as written."""
+    rounded = [int(part) for part in parts]
+    by_rest = sorted(range(len(parts)), key=lambda n: rounded[n] - parts[n])
+    for n in by_rest[: round(sum(parts)) - sum(rounded)]:
+        rounded[n] += 1
+    return rounded
 
 
 def hours(seconds: Fraction | float) -> str:
@@ -190,6 +203,10 @@ def add_up(results: Place, manifest: Manifest, run: str) -> RunAccount:
     microseconds = np.rint(manifest.numbers("seconds") * 1e6).astype(np.int64)
     is_done = np.isin(np.arange(len(manifest)) - manifest.numbers("piece"), list(names))
     total.n_done = int(is_done.sum())
+    waiting = manifest.first_recordings()[~is_done & (manifest.numbers("n_pieces") > 0)]
+    if waiting.size:
+        there = [int(name.rsplit("/", 2)[1]) for name in results.names(f"pieces/{run}")]
+        total.n_waiting = int(np.isin(there, waiting).sum())
     total.planned_s = Fraction(int(microseconds.sum()), 10**6)
     total.left_s = Fraction(int(microseconds[~is_done].sum()), 10**6)
     total.unopened = manifest.unopened()

@@ -105,21 +105,22 @@ class LocalPlace(Place):
         found = find_recordings([str(self._folder)])
         if found.errors and not found.paths:
             raise PlaceError(str(found.errors[0]))
-        listing = Listing(notes=found.notes, failures=[str(error) for error in found.errors])
+        listing = Listing(notes=found.notes)
+        for path, reason in found.unread.items():
+            name = self._show(path)
+            listing.files.append(FoundFile(name, 0, "", f"cannot be read: {reason}"))
         for path in found.paths:
             try:
                 name = os.fsencode(path.relative_to(self._folder).as_posix()).decode()
             except UnicodeDecodeError:
-                shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-                listing.failures.append(
-                    f"{shown}: its name is not UTF-8 and is left out: rename it"
-                )
+                why = "its name is not UTF-8: rename it"
+                listing.files.append(FoundFile(self._show(path), 0, "", why))
                 continue
             try:
                 status = path.stat()
             except OSError as error:  # a broken link, which opening will report
                 reason = (error.strerror or str(error)).lower()
-                listing.failures.append(f"{path}: cannot be opened: {reason}")
+                listing.files.append(FoundFile(name, 0, "", f"cannot be opened: {reason}"))
                 continue
             mark = str(status.st_mtime_ns)
             listing.files.append(FoundFile(name, status.st_size, mark))
@@ -139,6 +140,11 @@ class LocalPlace(Place):
         except OSError as error:
             raise self._error(path, "cannot be opened", error) from error
         check_same(f"{self}/{path}", (n_bytes, mark), (status.st_size, str(status.st_mtime_ns)))
+
+    def _show(self, path: Path) -> str:
+        """Return the name of a path below the folder, as text that can be written."""
+        name = path.relative_to(self._folder).as_posix()
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
 
     def _error(self, name: str, what: str, error: OSError) -> PlaceError:
         reason = (error.strerror or str(error)).lower()

@@ -117,7 +117,7 @@ class OpenRunner:
 
     def __call__(self) -> Runner:
         """Open it."""
-        return Runner(self.results, self.hearing, archive=self.archive)
+        return Runner(self.results, self.hearing, archive=self.archive, describes=False)
 
     @classmethod
     def anywhere(

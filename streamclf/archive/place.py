@@ -12,6 +12,8 @@ from streamclf.sources.containers.streamed_file import File
 
 ASIDE = ".part"
 """Ending of a file that is not yet in its place."""
+PROBE = "manifest/.probe"
+"""Name of a file that is put and removed, to see whether this can be done."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class FoundFile:
         path: Path below the place, with ``/``.
         bytes: Its size; -1 where the listing does not tell it.
         mark: What changes when the file does: its ETag or its time of change; empty for none.
+        why: Why it cannot be opened, where the listing tells; empty where it may be.
     """
 
     path: str
     bytes: int
     mark: str
+    why: str = ""
 
 
 @dataclass
@@ -55,13 +59,11 @@ class Listing:
     """What a search for recordings found.
 
     Attributes:
-        files: The recordings, sorted by their paths.
-        failures: Folders that cannot be read, one line each.
+        files: The recordings, sorted by their paths, and folders that cannot be read.
         notes: What was left out on purpose, one line each.
     """
 
     files: list[FoundFile] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -125,6 +127,15 @@ class Place(ABC):
             PlaceError: It cannot be removed.
         """
 
+    def check_takes(self) -> None:
+        """Check that files can be put here, before long work whose results would be lost.
+
+        Raises:
+            PlaceError: They cannot.
+        """
+        self.put_whole(PROBE, b"")
+        self.remove(PROBE)
+
     def remove_asides(self) -> None:
         """Remove what was written aside and never came to its place, after some time.
 
@@ -183,7 +194,7 @@ def check_same(name: str, planned: tuple[int, str], found: tuple[int, str]) -> N
     """
     if planned[0] != found[0]:
         raise ChangedError(
-            f"{name}: has changed since the plan, from {planned[0]} to {found[0]} bytes: plan anew"
+            f"{name}: has changed since the plan: {found[0]} bytes, planned {planned[0]}: plan anew"
         )
     if planned[1] and planned[1] != found[1]:
         raise ChangedError(f"{name}: has changed since the plan: plan anew")

@@ -14,6 +14,7 @@ from streamclf.archive.many import call_for_each
 from streamclf.archive.place import FoundFile, Place
 from streamclf.core.clip_tags import HEAD_BYTES, can_be_clip, is_clip_head
 from streamclf.core.errors import PlaceError, RecordingError, UsageError
+from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count
 from streamclf.sources.containers.streamed_file import StreamedFile
 from streamclf.sources.recording.recording import Recording
@@ -29,13 +30,11 @@ class Planned:
     Attributes:
         manifest: The manifest.
         files: Its files by name, in the order in which they are put.
-        failures: Folders that could not be listed, one line each.
         notes: What was left out on purpose, one line each.
     """
 
     manifest: Manifest
     files: dict[str, bytes]
-    failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -91,7 +90,7 @@ def make_plan(
         version=__version__,
     )
     manifest, files = make_manifest(plan, recordings, _cut(recordings, cuts, 60 * item_minutes))
-    return Planned(manifest, files, listing.failures, listing.notes)
+    return Planned(manifest, files, listing.notes)
 
 
 def check_item_minutes(item_minutes: float) -> None:
@@ -117,6 +116,13 @@ class _Header:
 
 def _read_header(archive: Place, found: FoundFile) -> _Header | None:
     """Open a recording; None for a clip that streamclf wrote, of a remote place."""
+    if found.why:
+        return _Header(
+            PlannedRecording(
+                0, found.path, found.bytes, found.mark, site=_site(found.path), why=found.why
+            ),
+            "",
+        )
     try:
         found = archive.complete(found)
     except PlaceError as error:
@@ -151,8 +157,11 @@ def _is_streamed_clip(file: StreamedFile) -> bool:
 
 def without_name(message: str, path: str) -> str:
     """Return what is wrong without the name of the recording, which stands beside it."""
-    _, found, reason = message.partition(f"{path}: ")
-    return reason if found else message
+    for name in (path, one_line(path)):
+        _, found, reason = message.partition(f"{name}: ")
+        if found:
+            return reason
+    return message
 
 
 def _when(started: datetime | None) -> dict[str, Any]:

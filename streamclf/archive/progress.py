@@ -111,9 +111,14 @@ class Progress:
             self._show(self._shown)
 
 
-def describe_failures(failures: Counter[str]) -> str:
-    """Describe failures by their reasons: ``3 failed (2 no such file, 1 ...)``."""
-    named = failures.most_common(MOST_REASONS)
+def describe_failures(failures: Counter[str], most: int | None = MOST_REASONS) -> str:
+    """Describe failures by their reasons: ``3 failed (2 no such file, 1 ...)``.
+
+    Args:
+        failures: Number of failures by reason.
+        most: Reasons that are named; None for all. The others are counted.
+    """
+    named = failures.most_common(most)
     parts = [f"{number:,} {_shorten(reason)}" for reason, number in named]
     if rest := failures.total() - sum(number for _, number in named):
         parts.append(f"{rest:,} for {format_count(len(failures) - len(named), 'other reason')}")

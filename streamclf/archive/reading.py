@@ -340,7 +340,7 @@ def _find_items(place: Place, wanted: str) -> tuple[str, list[str]]:
         held = f"has no run {wanted}" if not fitting else f"holds {len(fitting)} runs"
         listed = ", ".join(fitting or runs)
         raise StoreError(
-            f"{place}: {held} ({listed}; each is of another model or other settings): name one, as "
+            f"{place}: {held} ({listed}; each is of another model, settings or plan): name one, as "
             f"in --store {place}#{runs[0][:4]}"
         )
     return fitting[0], [name for name in names if name.startswith(fitting[0])]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from streamclf.archive.place import (
     ASIDE,
@@ -390,7 +391,12 @@ def _mark(info: dict[str, Any], planned: str = "") -> str:
 
 def _find_secrets(url: str, options: dict[str, Any]) -> list[str]:
     """List the words that no message may hold, the longest first."""
-    found = set(re.findall(r"://[^/@:]*:([^@]+)@", url))
+    found = {
+        each
+        for password in (r"([^@]+)@", r"(.+)@")  # it may hold an @ that is not quoted
+        for said in re.findall(f"://[^/@:]*:{password}", url)
+        for each in (said, unquote(said))
+    }
     found |= {value for _, value in re.findall(r"[?&]([^=&]+)=([^&]+)", url)}
     found |= {value for name, value in os.environ.items() if _SECRET_VARIABLES.search(name)}
     stack: list[tuple[str, Any]] = list(options.items())

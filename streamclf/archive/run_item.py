@@ -92,6 +92,8 @@ class Runner:
         patience: How long a store is asked again; None for the usual.
         engine: Engine with the settings of a run that is there, to hear items again; None for one
             that is made as told.
+        describes: Whether it puts the page of the run, if there is none. A worker does not: its
+            model may be another one, and a run of it would then be looked for.
 
     Attributes:
         run: Hash of model, settings and plan, which is in the names of the results.
@@ -115,6 +117,7 @@ class Runner:
         say: Callable[[str], None] = lambda line: None,
         patience: Patience | None = None,
         engine: Engine | None = None,
+        describes: bool = True,
     ) -> None:
         self.results = open_place(results, patience)
         self.plan = read_plan(self.results)
@@ -128,7 +131,7 @@ class Runner:
         self._stopped = False
         self._recording: Recording | None = None
         name = run_name(self.run)
-        if engine is None and not self.results.exists(name):
+        if engine is None and describes and not self.results.exists(name):
             self.results.put_whole(name, msgspec.json.format(msgspec.json.encode(description)))
 
     def run_item(self, item: Item) -> ItemReport:

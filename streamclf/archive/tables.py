@@ -12,6 +12,7 @@ kinds. ``time`` is a moment in UTC, null where the recording does not tell its o
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ Table: TypeAlias = Literal["events", "gaps", "heard", "levels", "scores", "featu
 TABLES: tuple[Table, ...] = get_args(Table)
 UNKNOWN = "unknown"
 """Folder of recordings whose site or date is unknown; the column is null there."""
+_LONGEST_FOLDER = 200
+"""Characters of a site's folder, of which a disk takes about 255."""
 METADATA_KEY = b"streamclf"
 """Key of the metadata of each file: JSON."""
 ROW_GROUP = 1 << 17
@@ -225,7 +228,15 @@ def result_name(table: Table, run: str, site: str, date: str, item: int) -> str:
         date: Local date of the recordings; empty where it is unknown.
         item: Number of the item.
     """
-    return f"{table}/{run}/{quote(site, safe=' ') or UNKNOWN}/{date or UNKNOWN}/{item:08}.parquet"
+    return f"{table}/{run}/{_folder_of(site)}/{date or UNKNOWN}/{item:08}.parquet"
+
+
+def _folder_of(site: str) -> str:
+    """Return the folder of a site; a name that no disk would take is cut, and stays unique."""
+    name = quote(site, safe=" ")
+    if len(name) > _LONGEST_FOLDER:
+        name = f"{name[:_LONGEST_FOLDER]}-{hashlib.sha256(site.encode()).hexdigest()[:8]}"
+    return name or UNKNOWN
 
 
 def make_tables(

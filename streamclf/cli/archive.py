@@ -46,10 +46,17 @@ def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int
             f"--out {results}: holds a plan of {made.root} already: run it, or replace it with "
             "--overwrite"
         )
-    planned = make_plan(source, item_minutes, _tell_headers())
+    tell = _tell_headers()
+
+    def on_headers(n_done: int, n_files: int) -> None:
+        if not n_done:
+            results.check_takes()
+        tell(n_done, n_files)
+
+    planned = make_plan(source, item_minutes, on_headers)
     for name, data in planned.files.items():
         results.put_whole(name, data)
-    for line in [*planned.notes, *(f"warning: {each}" for each in planned.failures)]:
+    for line in planned.notes:
         say(line)
     print(f"{results}: {_describe_plan(planned)}")
     unopened = [f"{path}: {why}" for path, why in planned.manifest.unopened().items()]
@@ -243,16 +250,20 @@ def _describe_manifest(place: Place, manifest: Manifest) -> str:
 
 def _describe_account(account: RunAccount) -> str:
     model, settings = account.description["model"], account.description["settings"]
+    waiting = ""
+    if account.n_waiting:
+        pieces = format_count(account.n_waiting, "piece")
+        waiting = f"; {pieces} of long recordings heard, not yet joined"
     lines = [
         f"run {account.run}: {model['name']} {model['version']}, a window every "
         f"{settings['hop_s']:g} s, averaged over {settings['average_s']:g} s: "
-        f"{account.n_done} of {format_count(account.n_items, 'item')} done",
+        f"{account.n_done} of {format_count(account.n_items, 'item')} done{waiting}",
         f"  {account.describe()}",
     ]
     for cause, (n_gaps, length) in sorted(account.gaps.items()):
         lines.append(f"  {format_count(n_gaps, 'gap')} of {hours(length)}: {cause}")
     if account.reasons:
-        lines.append(f"  {describe_failures(account.reasons)}")
+        lines.append(f"  {describe_failures(account.reasons, most=None)}")
     return "\n".join(lines)
 
 

@@ -32,11 +32,13 @@ class FoundRecordings:
         paths: The recordings in order, each once.
         errors: An error for each name without a recording, and for each unreadable folder.
         notes: Messages about files that were left out on purpose, one line each.
+        unread: Reason of each path below a folder that cannot be read; it is among the errors, too.
     """
 
     paths: list[Path] = field(default_factory=list)
     errors: list[RecordingError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unread: dict[Path, str] = field(default_factory=dict)
 
 
 def looks_like_recordings(name: str) -> bool:
@@ -68,7 +70,7 @@ def find_recordings(names: Iterable[str]) -> FoundRecordings:
         except RecordingError as error:
             finder.add_error(error)
     finder.report_failures()
-    return FoundRecordings(list(found), finder.errors, finder.notes)
+    return FoundRecordings(list(found), finder.errors, finder.notes, finder.unread)
 
 
 class _Finder:
@@ -83,7 +85,7 @@ class _Finder:
         self.errors: list[RecordingError] = []
         self.notes: list[str] = []
         self._walk = FolderWalk()
-        self._failures: dict[Path, str] = {}
+        self.unread: dict[Path, str] = {}
 
     def add_error(self, error: RecordingError) -> None:
         """Add an error, unless it was added before."""
@@ -92,8 +94,8 @@ class _Finder:
 
     def report_failures(self) -> None:
         """Add an error for each unreadable path, and a note for each broken link."""
-        self._failures.update(self._walk.failures)
-        for path, reason in self._failures.items():
+        self.unread.update(self._walk.failures)
+        for path, reason in self.unread.items():
             self.add_error(
                 RecordingError(f"{path}: cannot be read: {reason}; what lies there is not heard")
             )
@@ -159,7 +161,7 @@ class _Finder:
         path = Path(name)
         base = Path(path.anchor)
         parts = path.relative_to(base).parts if path.anchor else path.parts
-        n_failures, n_notes = len(self._failures), len(self.notes)
+        n_failures, n_notes = len(self.unread), len(self.notes)
         matches = sorted(self._match(base, parts), key=str)
         folders = [match for match in matches if match.is_dir()]
         alone = [
@@ -174,7 +176,7 @@ class _Finder:
             for match in matches
             for file in ([match] if match in kept else below.get(match, []))
         )
-        if not files and n_failures == len(self._failures) and n_notes == len(self.notes):
+        if not files and n_failures == len(self.unread) and n_notes == len(self.notes):
             raise RecordingError(
                 f"{name}: no audio file matches this pattern (looked for {', '.join(_COMMON)}, ...)"
             )
@@ -194,7 +196,7 @@ class _Finder:
             walk = FolderWalk()
             for folder, files in walk.folders(base):
                 yield from self._match(folder, rest) if rest else iter([folder, *files])
-            self._failures.update(walk.failures)
+            self.unread.update(walk.failures)
         elif not glob.has_magic(first):
             if os.path.lexists(base / first):
                 yield from self._match(base / first, rest)
@@ -207,7 +209,7 @@ class _Finder:
         try:
             return sorted(path.name for path in folder.iterdir())
         except OSError as error:
-            self._failures[folder] = (error.strerror or str(error)).lower()
+            self.unread[folder] = (error.strerror or str(error)).lower()
             return []
 
 
