@@ -224,7 +224,7 @@ DOCUMENTS = (
 )
 RECIPES = [recipe for name in DOCUMENTS for recipe in recipes(name)]
 TOLD = {
-    'detect("day.wav"):': r"2\.5 to 10\.0 s: Siren \(0\.59\)\n12\.5 to 18\.5 s: Vehicle",
+    'detect("day.wav"):': r"3\.0 to 9\.5 s: Siren \(0\.59\)\n12\.5 to 18\.5 s: Vehicle",
     "classify(": r"Vehicle horn, car horn, honking\n0\.7\d*\n",
     'only=["siren", "dog"]': r"20\d\d-\d\d-\d\d .* Siren ended\n",
     "pandas.DataFrame(": r"Siren +0\.59\d+",
