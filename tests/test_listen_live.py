@@ -169,7 +169,7 @@ def test_listen_names_a_real_recording(data_dir):
         try:
             listener.until(lambda line: line["type"] == "update")
             server.play(clip)
-            heard = listener.until(is_event("dog"))
+            heard = listener.until(is_event("Dog"))
         finally:
             listener.end()
     assert heard["score"] > 0.5
