@@ -26,6 +26,7 @@ from streamclf.archive.places import open_place
 from streamclf.archive.run_item import Hearing, Runner, find_open_items
 from streamclf.archive.shard import Shard
 from streamclf.archive.tables import METADATA_KEY
+from streamclf.core.card import Stem
 from streamclf.core.errors import UsageError
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
@@ -365,6 +366,15 @@ def test_a_worker_with_another_model_leaves_no_run_behind(expected, tone_model, 
     assert not (out / "runs").exists()
     Runner(str(out), hearing(tone_model)).close()
     assert len(list((out / "runs").iterdir())) == 1
+
+
+def test_windows_that_share_no_work_are_told_of(expected, tmp_path):
+    card = toys.toy_card(stem=Stem("gone", 160, 73, receptive_field=400))
+    model = toys.write_tone_detector(tmp_path / "m.onnx", card)
+    said = []
+    Runner(str(copy_of_plan(expected, tmp_path)), hearing(model), say=said.append).close()
+    assert [line for line in said if line.startswith(f"{model}: windows share no work: ")] == said
+    assert len(said) == 1
 
 
 def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(

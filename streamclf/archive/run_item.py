@@ -25,7 +25,7 @@ from streamclf.archive.places import open_place
 from streamclf.archive.plan import without_name
 from streamclf.archive.remote_file import run_aside
 from streamclf.archive.tables import Table, make_tables, read_account, result_name
-from streamclf.archive.whole import Heard, Keep, hear_whole
+from streamclf.archive.whole import Heard, Keep, hear_whole, settle
 from streamclf.core.errors import PlaceError, RecordingError, StoreError
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.containers.streamed_file import File
@@ -125,6 +125,8 @@ class Runner:
         # A copy has other times and ETags than what was planned: there only the size must be same.
         self._compares_marks = archive is None
         self.engine = engine or open_engine(hearing, say)
+        if notice := settle(self.engine):
+            say(notice)
         self._keep = Keep(averages=hearing.scores, features=hearing.features)
         description = describe_run(self.engine, hearing, self.plan)
         self.run = str(description["run"])
