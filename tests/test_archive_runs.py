@@ -23,7 +23,7 @@ import toys
 from streamclf.archive.account import RunAccount, round_together
 from streamclf.archive.manifest import read_manifest
 from streamclf.archive.places import open_place
-from streamclf.archive.run_item import Hearing, Runner, find_open_items
+from streamclf.archive.run_item import Hearing, ItemReport, Runner, find_open_items
 from streamclf.archive.shard import Shard
 from streamclf.archive.tables import METADATA_KEY
 from streamclf.core.card import Stem
@@ -405,9 +405,15 @@ def test_what_is_gone_fails_alone_and_where_all_is_gone_nothing_is_put(
     left = find_open_items(place, manifest, runner.run)
     report = runner.run_item(manifest.item(left[0]))
     assert (report.outcome, report.heard_s, report.failed_s) == ("done", 25.0, 20.0)
-    assert report.failures == [
-        "north/20260601_040000.wav: has changed since the plan: 4 bytes, planned 320044: plan anew"
-    ]
+    assert report.failures == {
+        "north/20260601_040000.wav": "has changed since the plan: 4 bytes, planned 320044: "
+        "plan anew"
+    }
+
+
+def test_reasons_are_counted_whatever_is_in_a_name():
+    failures = {"a: b.wav": "is cut short: at 3 s", "c.wav": "is cut short: at 9 s"}
+    assert ItemReport(0, "done", failures=failures).kinds == ["is cut short"] * 2
 
 
 def test_pieces_that_were_joined_elsewhere_and_removed_are_no_failure(

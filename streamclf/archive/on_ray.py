@@ -358,10 +358,9 @@ class RayRun:
         self._loaded.pop(item)
         if report.outcome == "failed":
             hand.n_failed += 1
-            self._progress.add(self._seconds[item], [_kind(report.reason)])
         else:
             hand.n_failed = hand.n_faults = 0
-            self._progress.add(self._seconds[item], map(_kind, report.failures))
+        self._progress.add(self._seconds[item], report.kinds)
 
     def _fail(self, item: int, reason: str) -> None:
         """Count an item of which nothing was reported."""
@@ -422,11 +421,6 @@ class RayRun:
         self._ray.kill(self._hands.pop(number).actor)  # it may be out of reach, and not dead
         if len(self._hands) < self._count_places():
             self._hire(n_faults)
-
-
-def _kind(failure: str) -> str:
-    """The kind of a failure, without the name of the recording: like ones are counted together."""
-    return kind_of(failure.partition(": ")[2] or failure)
 
 
 def _describe_other(host: str) -> str:

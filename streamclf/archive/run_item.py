@@ -54,7 +54,7 @@ class ItemReport:
         elapsed_s: Seconds that it took here.
         n_events: Events found.
         n_recordings: Recordings whose results were put; a long one counts with its last piece.
-        failures: One line for each recording that failed, with its path.
+        failures: Why recordings failed, by their paths.
         reason: Why no result was put; empty where one was.
         is_gone: Whether no result was put because none of its recordings is there as planned, and
             not because they could not be read.
@@ -69,15 +69,16 @@ class ItemReport:
     elapsed_s: float = 0.0
     n_events: int = 0
     n_recordings: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     is_gone: bool = False
 
     @property
     def kinds(self) -> list[str]:
         """Why recordings of it, or all of it, could not be heard, so that like ones are alike."""
-        failures = [self.reason] if self.outcome == "failed" else self.failures
-        return [kind_of(failure.partition(": ")[2] or failure) for failure in failures]
+        if self.outcome == "failed":  # the reason begins with the name of what could not be read
+            return [kind_of(self.reason.partition(": ")[2] or self.reason)]
+        return [kind_of(reason) for reason in self.failures.values()]
 
 
 class Runner:
@@ -341,7 +342,7 @@ class Runner:
             account.seconds(account.failed),
             n_events=account.rows["events"],
             n_recordings=account.recordings,
-            failures=[f"{path}: {reason}" for path, reason in account.failures.items()],
+            failures=account.failures,
         )
 
     def _name(self, table: Table, item: Item) -> str:

@@ -70,7 +70,7 @@ class ShardReport:
         self.n_items += report.outcome == "done"
         self.n_skipped += report.outcome == "skipped"
         self.n_recordings += report.n_recordings
-        self.failures += report.failures
+        self.failures += [f"{path}: {reason}" for path, reason in report.failures.items()]
         if report.outcome == "failed":
             self.unheard.append(report.reason)
 
