@@ -183,6 +183,7 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
             "learned from, judged on those of the held-out packages; an event is right where the "
             f"teacher says the label, wrong where its score is below {DENIED:g}; of labels that "
             f"labelled clips decide on, one in a mixture counts {MIXTURES_COUNT:g}"
+            f"{describe_unmixed(agreement.get('unmixed'))}"
         )
         return msgspec.convert(
             msgspec.to_builtins(card)
@@ -195,6 +196,17 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
         raise ExportError(
             f"{origin}: not for these labels: {error}; make it anew with train.agreement"
         ) from error
+
+
+def describe_unmixed(unmixed: dict[str, Any] | None) -> str:
+    """What speech and music have decided, as part of a sentence; nothing without any."""
+    if unmixed is None:
+        return ""
+    hours = " and ".join(f"{n:g} h of {kind.lower()}" for kind, n in unmixed["hours"].items())
+    return (
+        f"; each threshold is so high that in {hours}, of sounds it learned from, the label is "
+        f"heard at most {unmixed['false_an_hour']:g} times an hour where it does not sound"
+    )
 
 
 def describe_named(named: dict[str, Any] | None) -> str:

@@ -8,7 +8,9 @@ those of the held-out packages judge them. Before that the labels get a common s
 (`train.distillation.common_scale`). ``--named ESC-50`` adds clips of known classes, whose names
 mean labels (`train.datasets.audioset`), and soundscapes of them (`train.audio.soundscapes`): the
 scale of the labels that mean a class is adjusted by the clips (`train.distillation.named_scale`),
-and clips and soundscapes count where thresholds are chosen. No layer is trained on them.
+and clips and soundscapes count where thresholds are chosen. No layer is trained on them. Speech and
+music of ``--sounds``, unmixed (`train.distillation.unmixed`), say below which thresholds a label is
+heard too often where it does not sound.
 ``--cross-validate`` says how many clips a scale names that was adjusted by those of other folds.
 ``agreement.json`` in the run's folder keeps all of it, and the exporter takes the thresholds and
 the figures from there. No recording of AudioSet is needed.
@@ -24,6 +26,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import soxr
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +37,8 @@ from train.base.exit_codes import exit_codes
 from train.datasets import open_clips
 from train.datasets.audioset import MEANS, columns_of, no_events, read_label_names
 from train.datasets.progress import show_progress
-from train.distil import shards_of
+from train.distil import open_sounds, shards_of
+from train.distillation.clean_sources import read_scores
 from train.distillation.common_scale import CommonScale, find_scale
 from train.distillation.heard import (
     COLUMN_S,
@@ -46,21 +50,26 @@ from train.distillation.heard import (
 )
 from train.distillation.named_scale import adjust_scale, cross_validate
 from train.distillation.pupil import AnyPupil
+from train.distillation.unmixed import KINDS, PART_S, PIECE_S, Piece, make_pieces
 from train.distillation.wide import AGREEMENT
 from train.evaluation.agreement import (
     DENIED,
+    FALSE_AN_HOUR,
     NAMED_PRECISION,
     PRECISION,
     PRECISIONS,
     Agreement,
     choose_thresholds,
     describe_labels,
+    find_floors,
     hear_of_clips,
+    hear_of_pieces,
     hear_of_scenes,
     join_agreements,
     judge_thresholds,
     peaks_of,
 )
+from train.nets.efficientat import SAMPLE_RATE as TEACHER_RATE
 from train.nets.pocket_network import SAMPLE_RATE, WINDOW_SAMPLES
 from train.probe import HOP_S, read_pupil
 from train.probe import hear as hear_clips
@@ -79,10 +88,18 @@ def main(arguments: list[str] | None = None) -> int:
     for name, least in (("shards", 1), ("judged", 1), ("scenes", 0)):
         if getattr(options, name) < least:
             raise UsageError(f"--{name} is {getattr(options, name)}, must be {least} or more")
+    if (options.sounds is None) != (options.weights is None):
+        raise UsageError("--sounds and --weights belong together: give both, or neither")
+    if options.named is not None and options.sounds is None:
+        raise UsageError(
+            "--named alone would make sneezes of syllables: add --sounds and --weights, whose "
+            "speech and music show what they are taken for"
+        )
     pupil, step = read_pupil(options.run)
     labels = read_label_names(options.labels)
     counts = {"training": options.shards, "judged": options.judged}
     heard = {name: hear(pupil, name, n, options) for name, n in counts.items()}
+    unmixed = None if options.sounds is None else Unmixed(pupil, labels, options)
     scale, named, more = find_scale(*heard["training"].windows()), None, {}
     if options.named is not None:
         clips = NamedClips(pupil, labels, options)
@@ -94,7 +111,11 @@ def main(arguments: list[str] | None = None) -> int:
         "factors": scale.factors.round(5).tolist(),
         "summands": scale.summands.round(5).tolist(),
     } | more
-    result |= conclude(training, judged, labels, named)
+    floors = None
+    if unmixed is not None:
+        floors = find_floors(unmixed.agreement(scale), PART_S)
+        result["unmixed"] = unmixed.describe()
+    result |= conclude(training, judged, labels, named, floors)
     RunFolder.open(options.run).write_json(AGREEMENT, result)
     print(describe(result))
     return 0
@@ -129,7 +150,11 @@ class HeardWindows:
 
 
 def conclude(
-    training: Agreement, judged: Agreement, labels: list[str], named: Agreement | None = None
+    training: Agreement,
+    judged: Agreement,
+    labels: list[str],
+    named: Agreement | None = None,
+    floors: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Thresholds by the sounds learned from and by labelled clips; figures, of held-out ones, too.
 
@@ -138,12 +163,16 @@ def conclude(
         judged: And of the held-out ones.
         labels: The labels.
         named: What labelled clips say, if there are any.
+        floors: ``(labels,)``: thresholds below which none may lie, if there are any.
     """
     never = no_events(labels)
-    chosen = {f"{p:g}": choose_thresholds(training, labels, never, p, named) for p in PRECISIONS}
+    chosen = {
+        f"{p:g}": choose_thresholds(training, labels, never, p, named, floors=floors)
+        for p in PRECISIONS
+    }
     return {
         "thresholds": msgspec.to_builtins(
-            choose_thresholds(training, labels, never, PRECISION, named, NAMED_PRECISION)
+            choose_thresholds(training, labels, never, PRECISION, named, NAMED_PRECISION, floors)
         ),
         "precisions": msgspec.to_builtins(chosen),
         "training": describe_labels(training, labels),
@@ -245,6 +274,58 @@ class NamedClips:
         return join_agreements(parts)
 
 
+class Unmixed:
+    """What a network and its teacher say of speech and music (`train.distillation.unmixed`).
+
+    Args:
+        pupil: The network.
+        labels: Its labels.
+        options: The command's.
+
+    Raises:
+        UsageError: The teacher hears neither speech nor music in the sounds.
+    """
+
+    def __init__(self, pupil: AnyPupil, labels: list[str], options: argparse.Namespace) -> None:
+        from train.nets.efficientat import open_efficientat
+
+        clips, _ = open_sounds(options)
+        scores = read_scores(options.weights, [clip.source for clip in clips.clips])
+        teacher, _ = open_efficientat(options.teacher)
+        self.kinds: list[str] = []
+        self.logits: list[np.ndarray] = []
+        self.said: list[np.ndarray] = []
+        for piece in make_pieces(clips, scores, labels):
+            self.kinds.append(piece.kind)
+            self.logits.append(hear_waveform(pupil, piece.waveform))
+            self.said.append(np.maximum(piece.said, ask(teacher, piece)))
+        if not self.kinds:
+            raise UsageError(
+                "--sounds: the teacher hears neither speech nor music in them; name more of them, "
+                "and with --weights what train.hear_sources wrote of the same"
+            )
+
+    def agreement(self, scale: CommonScale) -> Agreement:
+        """The network's highest averages in each stretch beside what the teacher said."""
+        return hear_of_pieces(
+            [scale.scores(logits) for logits in self.logits], self.said,
+            hop_s=HOP_S, window_s=WINDOW_SAMPLES / SAMPLE_RATE, stretch_s=PART_S,
+        )  # fmt: skip
+
+    def describe(self) -> dict[str, Any]:
+        """Hours of each kind, and how often a label may begin in them."""
+        hours = {k: round(self.kinds.count(k) * PIECE_S / 3600, 2) for k in KINDS}
+        return {"hours": hours, "false_an_hour": FALSE_AN_HOUR}
+
+
+@torch.inference_mode()
+def ask(teacher: nn.Module, piece: Piece) -> np.ndarray:
+    """What the teacher says of each stretch: ``(stretches, labels)``."""
+    stretches = piece.waveform.reshape(-1, round(PART_S * SAMPLE_RATE))
+    higher = [soxr.resample(row, SAMPLE_RATE, TEACHER_RATE) for row in stretches]
+    return torch.sigmoid(teacher(torch.from_numpy(np.stack(higher)))[1]).numpy()
+
+
 @torch.inference_mode()
 def hear_waveform(pupil: AnyPupil, waveform: np.ndarray) -> np.ndarray:
     """Logits, ``(windows, labels)``, of a waveform, ``(samples,)``, as of `train.probe.hear`."""
@@ -319,6 +400,11 @@ def _parser() -> Parser:
     option("--judged", type=int, default=2, help="shards of held-out sounds to judge by (2)")
     option("--named", type=Path, metavar="DIR", help="ESC-50's folder: adjust the labels' scale "
            "and choose thresholds by its clips, too")  # fmt: skip
+    option("--sounds", type=Path, nargs="+", metavar="PREPARED", help="prepared sounds of "
+           "train.datasets.free_sounds: their speech and music say below which thresholds a label "
+           "is heard too often where it does not sound (needs --weights)")  # fmt: skip
+    option("--weights", type=Path, nargs="+", metavar="NPZ", help="what train.hear_sources heard "
+           "in each of them")  # fmt: skip
     option("--folds", type=numbers(int), default=[1, 2, 3], help="of these clips (1,2,3)")
     option("--scenes", type=int, default=120, metavar="N", help="soundscapes of a minute of these "
            "clips (120)")  # fmt: skip

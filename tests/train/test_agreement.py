@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from distilling import distil_once, learned, small, sounds, teacher
+from distilling import TONES, distil_once, learned, make_clips, small, sounds, teacher
 from test_layer_probe import labels
 from torch import nn
 
@@ -22,14 +23,18 @@ from train.distillation.common_scale import (
     CommonScale,
     find_scale,
 )
+from train.distillation.unmixed import make_pieces
 from train.distillation.wide import make_wide, read_pupil
 from train.evaluation import agreement
 from train.evaluation.agreement import (
+    GRID,
     OFF_RATIO,
     Agreement,
     choose_thresholds,
     describe_labels,
+    find_floors,
     hear_of_clips,
+    hear_of_pieces,
     judge_thresholds,
     peaks_of,
 )
@@ -137,29 +142,78 @@ def test_clips_outweigh_mixtures_where_they_decide() -> None:
     )
     assert choose_thresholds(heard, names, [], 0.6).of("cough").on > 0.25
     chosen = choose_thresholds(heard, names, [], 0.6, clips)
-    assert 0.1 < chosen.of("cough").on <= 0.22  # 60 wrong events of mixtures count 18
+    assert 0.1 < chosen.of("cough").on <= 0.22  # 60 wrong events of mixtures count 1.8
     assert chosen.of("hiss").on > 0.25  # no clip decides of this: all of them count
-    stricter = choose_thresholds(heard, names, [], 0.6, clips, 0.8)
+    stricter = choose_thresholds(heard, names, [], 0.6, clips, 0.97)
     assert stricter.of("cough").on > 0.22
     assert stricter.of("hiss") == chosen.of("hiss")
 
 
-def test_mixtures_in_which_somebody_speaks_keep_their_weight() -> None:
-    heard, _ = make_agreement(cough=[(0.5, 0.9, 20), (0.25, 0.0, 60)])
-    targets = np.array([0] * 30 + [1] * 30)
-    clips = hear_of_clips(np.array([[0.22, 0.0]] * 30 + [[0.1, 0.0]] * 30), targets, [[0], []])
-    on = [
-        choose_thresholds(beside(heard, speech), ["cough", "Speech"], [], 0.6, clips).of("cough").on
-        for speech in (0.0, 0.9)
-    ]
-    assert on[0] <= 0.22
-    assert on[1] > 0.25
+def test_floor_is_what_a_label_seldom_reaches_where_it_does_not_sound() -> None:
+    # Two hours: a label may begin once where it does not sound.
+    n, length_s = 720, 10.0
+    heard, _ = make_agreement(
+        sneeze=[(0.6, 0.0, 1), (0.45, 0.1, 1), (0.3, 0.1, 1), (0.1, 0.0, n - 3)],
+        speech=[(0.9, 0.9, n)], quiet=[(0.05, 0.0, n)], loud=[(0.99, 0.0, n)],
+    )  # fmt: skip
+    own = Agreement(
+        np.stack([heard.peaks[k * n : (k + 1) * n, k] for k in range(4)], axis=1),
+        np.stack([heard.said[k * n : (k + 1) * n, k] for k in range(4)], axis=1),
+        heard.first[:n],
+    )
+    floors = find_floors(own, length_s)
+    np.testing.assert_allclose(floors, [0.46, GRID[0], GRID[0], GRID[-1]])
+    # In four hours it may begin twice.
+    np.testing.assert_allclose(find_floors(own, 2 * length_s)[0], 0.31)
 
 
-def beside(heard: Agreement, said: float) -> Agreement:
-    """One more label, which the teacher says of all."""
-    more = np.full((len(heard.said), 1), said)
-    return Agreement(np.hstack([heard.peaks, 0 * more]), np.hstack([heard.said, more]), heard.first)
+def test_no_threshold_lies_below_its_floor() -> None:
+    rows = [(0.5, 0.9, 60), (0.3, 0.0, 60)]
+    heard, names = make_agreement(cough=rows, sneeze=rows, hum=rows)
+    chosen = choose_thresholds(heard, names, ["hum"], 0.6, floors=np.array([0.08, 0.47, 0.9]))
+    assert chosen.of("cough").on == choose_thresholds(heard, names, ["hum"], 0.6).of("cough").on
+    assert chosen.of("sneeze").on == 0.47
+    assert chosen.of("sneeze").off == pytest.approx(0.47 * OFF_RATIO, abs=1e-3)
+    assert "hum" not in chosen.classes
+
+
+def test_averages_go_on_from_one_stretch_to_the_next() -> None:
+    scores = np.zeros((40, 1))
+    scores[14:17] = 0.6  # windows of 1 s: the middles of the last two lie in the second stretch
+    heard = hear_of_pieces(
+        [scores, scores[:16]], [np.array([[0.9], [0.2]]), np.zeros((2, 1))],
+        hop_s=0.5, window_s=1.0, stretch_s=8.0,
+    )  # fmt: skip
+    np.testing.assert_allclose(heard.peaks[:, 0], [0.1, 0.3, 0.1, 0.2], atol=1e-6)
+    np.testing.assert_allclose(heard.said[:, 0], [0.9, 0.2, 0, 0])
+
+
+def test_pieces_hold_the_recordings_of_one_kind_one_behind_the_other() -> None:
+    tones = [("a/speech", 300.0, 25.0), ("a/dog", 500.0, 3.0), ("a/song", 700.0, 9.5)]
+    words = [("a/word", 900.0, 2.0), ("b/word", 900.0, 2.0), ("instruments/c", 500.0, 2.0)] * 10
+    clips = make_clips(*tones, *words)
+    labels = ["Dog", "Music", "Speech"]
+    said = {"a/speech": [0.0, 0.1, 0.9], "a/dog": [0.9, 0.0, 0.3], "a/song": [0.3, 0.8, 0.5],
+            "a/word": [0.1, 0.0, 0.5], "b/word": [0.0, 0.2, 0.6],
+            "instruments/c": [0.0, 0.9, 0.0]}  # fmt: skip
+    scores = np.array([said[clip.source] for clip in clips.clips])
+    pieces = list(make_pieces(clips, scores, labels))
+    assert [piece.kind for piece in pieces] == ["Speech", "Speech", "Music"]
+    loud = [np.abs(piece.waveform) > 0.1 for piece in pieces]
+    # Ten seconds of the longest, two of each word, and a song that leaves room.
+    seconds = sum(map(np.count_nonzero, loud[:2])) / 16000
+    assert 0.8 * 50 < seconds < 50
+    assert loud[2][: 9 * 16000].mean() > 0.8
+    assert not loud[2][10 * 16000 :].any()
+    np.testing.assert_allclose(pieces[2].said, [said["a/song"]] + [[0, 0, 0]] * 5, atol=1e-6)
+    speech = np.concatenate([piece.said for piece in pieces[:2]]).astype(float)
+    assert set(np.round(speech[:, 2], 1)) <= {0.0, 0.5, 0.6, 0.9}
+    later = np.flatnonzero(speech[:, 1] > 0.15)  # of the other package
+    assert speech[: later[0], 2].max() > 0.8
+    assert set(np.round(speech[later[0] + 1 :, 2], 1)) <= {0.0, 0.6}
+    assert 1 <= np.count_nonzero(speech[:, 2] > 0.8) <= 2  # its stretches alone
+    again = next(make_pieces(clips, scores, labels))
+    np.testing.assert_array_equal(again.waveform, pieces[0].waveform)
 
 
 def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:
@@ -219,8 +273,17 @@ def test_export_takes_thresholds_and_figures_from_the_run(
     assert "make it anew with train.agreement" in capsys.readouterr().err
 
 
+def write_heard(path: Path, labels: Path, kind: str) -> list[str]:
+    """What a teacher heard in the tones, a kind in all of them; options that name it."""
+    names = read_label_names(labels)
+    scores = np.zeros((len(TONES), len(names)), np.float16)
+    scores[:, names.index(kind)] = 0.9
+    np.savez(path, source=np.array([source for source, *_ in TONES]), scores=scores)
+    return ["--weights", str(path)]
+
+
 def test_clips_of_known_classes_adjust_the_scale_and_their_naming_is_cross_validated(
-    learned, teacher, labels, tmp_path, make_esc, capsys
+    learned, teacher, labels, sounds, tmp_path, make_esc, capsys
 ) -> None:
     arguments = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher)]
     arguments += ["--labels", str(labels), "--shards", "1", "--judged", "1"]
@@ -228,11 +291,14 @@ def test_clips_of_known_classes_adjust_the_scale_and_their_naming_is_cross_valid
     before = json.loads((learned / "agreement.json").read_text())
     assert "names_cross_validated" not in before
     named = ["--named", str(make_esc(folds=3, per_class=1)), "--folds", "1,2", "--scenes", "2"]
+    named += ["--sounds", str(sounds), *write_heard(tmp_path / "heard.npz", labels, "Speech")]
     assert command.main([str(learned), *arguments, *named, "--cross-validate", "1,2,3"]) == 0
     said = capsys.readouterr().out
     after = json.loads((learned / "agreement.json").read_text())
     assert set(after["names_cross_validated"]["folds"]) == {"1", "2", "3"}
     assert "of the named clips, each fold's by a scale from the others" in said
+    assert "unmixed" not in before
+    assert after["unmixed"] == {"hours": {"Speech": 0.02, "Music": 0.0}, "false_an_hour": 0.5}
     meant = {label for own in ESC50_MEANS.values() for label in own}
     for k, label in enumerate(read_label_names(labels)):
         if label not in meant:
@@ -256,9 +322,21 @@ def test_clips_of_known_classes_adjust_the_scale_and_their_naming_is_cross_valid
     assert "has no fold 9" in capsys.readouterr().err
 
 
+def test_sounds_without_speech_and_music_are_told_in_a_line(
+    learned, teacher, labels, sounds, tmp_path, capsys
+) -> None:
+    arguments = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher)]
+    arguments += ["--labels", str(labels), "--shards", "1", "--judged", "1"]
+    more = ["--sounds", str(sounds), *write_heard(tmp_path / "heard.npz", labels, "Crow")]
+    assert command.main([str(learned), *arguments, *more]) != 0
+    assert "the teacher hears neither speech nor music in them" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (["--sounds", "."], "--sounds and --weights belong together"),
+        (["--named", "."], "--named alone would make sneezes of syllables"),
         (["--shards", "0"], "--shards is 0, must be 1 or more"),
         (["--scenes", "-1"], "--scenes is -1, must be 0 or more"),
         (["--cache", "elsewhere"], "holds nothing that the teacher heard"),

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.train
 def labels(tmp_path: Path) -> Path:
     """A table of 527 labels, those that mean ESC-50's classes among them."""
     names = list(dict.fromkeys(each for means in ESC50_MEANS.values() for each in means))
+    names += ["Speech", "Music"]
     names += [f"Sound {k}" for k in range(527 - len(names))]
     rows = [f'{k},/m/{k},"{name}"' for k, name in enumerate(names)]
     path = tmp_path / "labels.csv"

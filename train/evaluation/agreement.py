@@ -9,8 +9,11 @@ decides nothing.
 Clips of a labelled set may be added: there a label is right where it means the clip's class, wrong
 where it means another, and all others decide nothing. A label of which clips decide has events of
 two kinds: an event in a mixture has only `MIXTURES_COUNT` of the weight of one in a clip, because
-there a teacher guesses, and here it is known what sounds. Mixtures in which somebody speaks keep
-their weight: clips do not tell what syllables are taken for.
+there a teacher guesses, and here it is known what sounds.
+
+Neither clips nor mixtures tell how often a syllable is taken for a sneeze. Speech and music tell,
+as they are, hours of them: each label gets a floor, the lowest threshold that it reaches there at
+most `FALSE_AN_HOUR` times an hour where it does not sound. No threshold lies below it.
 
 A rare label has too few events to know from them how many are right. So each label is credited with
 `PRIOR_EVENTS` more, as many of them right as of all labels at the same threshold (of the labelled
@@ -46,20 +49,21 @@ MOST = 30
 GRID = np.round(np.arange(0.08, 0.96, 0.01), 2)
 """Thresholds that may be chosen."""
 
-MIXTURES_COUNT = 0.3
+MIXTURES_COUNT = 0.03
 """Weight of an event in a mixture, of a label of which labelled clips decide.
 
 Beside a class's 24 clips stand 3,584 mixtures. What a teacher denies of ten mixed seconds outweighs
 what the clips say: coughs reach averages of 0.19 to 0.26, and a threshold of 0.35 was chosen for
-them. Lower weights find still more of the soundscapes, and make sneezes of syllables
-(research/trunk.md).
+them. With floors, hardly anything of the mixtures is needed (research/trunk.md).
 """
-SPEECH = "Speech"
+
+FALSE_AN_HOUR = 0.5
+"""Stretches of an hour of speech and music in which a label may begin that does not sound there."""
 
 PRECISION = 0.5
-NAMED_PRECISION = 0.6
+NAMED_PRECISION = 0.65
 """Parts of right events of the default thresholds: of labels of which labelled clips decide the
-second, the lowest that gives no more wrong events in soundscapes of other folds than before."""
+second."""
 PRECISIONS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFF_RATIO = 0.4
 """Threshold below which an event ends, as a part of the one at which it begins."""
@@ -158,6 +162,37 @@ def hear_of_scenes(
     return Agreement(np.stack(peaks), np.stack(said), np.full(len(peaks), np.nan))
 
 
+def hear_of_pieces(
+    scores: Sequence[Floats],
+    said: Sequence[Floats],
+    *,
+    hop_s: float,
+    window_s: float,
+    stretch_s: float,
+) -> Agreement:
+    """What a network and its teacher say of the stretches of longer pieces.
+
+    A stretch's averages are those of windows whose middles lie in it. They still hold what was
+    before, as in a stream.
+
+    Args:
+        scores: Of each piece, ``(windows, labels)``.
+        said: Of each piece, ``(stretches, labels)``: the teacher's scores.
+        hop_s: Seconds between the windows.
+        window_s: Their length.
+        stretch_s: The stretches' length.
+    """
+    peaks = []
+    for own, parts in zip(scores, said, strict=True):
+        averages = averages_of(own[None])[0]
+        places = (hop_s * np.arange(len(own)) + window_s / 2) // stretch_s
+        peaks += [averages[places == k].max(axis=0, initial=0) for k in range(len(parts))]
+    n_stretches = len(peaks)
+    return Agreement(
+        np.stack(peaks).astype(np.float32), np.concatenate(said), np.full(n_stretches, np.nan)
+    )
+
+
 def join_agreements(parts: Sequence[Agreement]) -> Agreement:
     """Join what was said of several kinds of stretches."""
     kinds = zip(*((part.peaks, part.said, part.first) for part in parts), strict=True)
@@ -171,6 +206,7 @@ def choose_thresholds(
     precision: float = PRECISION,
     clips: Agreement | None = None,
     named_precision: float | None = None,
+    floors: Floats | None = None,
 ) -> Thresholds:
     """Choose the lowest thresholds at which enough of each label's events are right.
 
@@ -181,8 +217,9 @@ def choose_thresholds(
         precision: Part of the events that should be right, 0..1.
         clips: What the network and the names say of labelled clips. Their events count, too; rare
             labels are credited with events like these alone; and an event of a label of which
-            clips decide counts `MIXTURES_COUNT` in a mixture without speech.
+            clips decide counts `MIXTURES_COUNT` in a mixture.
         named_precision: Of the labels of which clips decide (that of all).
+        floors: ``(labels,)``: no threshold lies below these (`find_floors`).
     """
     silent = [label in never for label in labels]
     if clips is None:
@@ -191,8 +228,9 @@ def choose_thresholds(
     else:
         decided = ((clips.said >= SAID) | (clips.said < DENIED)).any(axis=0)
         prior = _counts(clips, silent)
-        right, wrong, _ = _counts(heard, silent, _shares(heard, labels, decided))
-        right, wrong = right + prior[0], wrong + prior[1]
+        right, wrong, _ = _counts(heard, silent)
+        share = np.where(decided, MIXTURES_COUNT, 1.0)
+        right, wrong = share * right + prior[0], share * wrong + prior[1]
     n_right, n_wrong = ((own * prior[2]).sum(axis=1) for own in prior[:2])
     # High thresholds are reached by next to nothing, and no less is right there.
     of_all = np.maximum.accumulate(n_right / np.maximum(n_right + n_wrong, 1e-9))
@@ -203,6 +241,8 @@ def choose_thresholds(
         _lowest(own, named if known else precision)
         for own, known in zip(credited.T, decided, strict=True)
     ]
+    if floors is not None:
+        on = [max(own, float(floor)) for own, floor in zip(on, floors, strict=True)]
     return Thresholds(
         on=common,
         off=round(common * OFF_RATIO, 3),
@@ -214,6 +254,23 @@ def choose_thresholds(
         },
         never=list(never),
     )
+
+
+def find_floors(heard: Agreement, stretch_s: float) -> Floats:
+    """Find the lowest thresholds that each label seldom reaches where it does not sound.
+
+    Args:
+        heard: What the network and its teacher said of stretches of speech and music.
+        stretch_s: Their length in seconds.
+
+    Returns:
+        ``(labels,)``, of `GRID`: reached at most `FALSE_AN_HOUR` times an hour in stretches of
+        which the teacher denies the label.
+    """
+    peaks = np.where(heard.said < DENIED, heard.peaks, 0.0)
+    most = int(FALSE_AN_HOUR * len(peaks) * stretch_s / 3600)
+    too_many = np.stack([(peaks >= on).sum(axis=0) > most for on in GRID])
+    return GRID[np.minimum(too_many.sum(axis=0), len(GRID) - 1)]
 
 
 def judge_thresholds(
@@ -267,23 +324,11 @@ def average_precision(values: Floats, right: Flags) -> float:
     return float(precision[hits].mean())
 
 
-def _shares(heard: Agreement, labels: Sequence[str], decided: Flags) -> Floats:
-    """Weight of an event in each mixture, ``(stretches, labels)``: less of labels of clips."""
-    shares = np.ones(heard.said.shape)
-    light = np.ones(len(shares), bool)
-    if SPEECH in labels:
-        light = heard.said[:, labels.index(SPEECH)] < SAID
-    shares[np.ix_(light, decided)] = MIXTURES_COUNT
-    return shares
-
-
-def _counts(
-    heard: Agreement, silent: Sequence[bool], shares: Floats | float = 1.0
-) -> tuple[Floats, Floats, Floats]:
+def _counts(heard: Agreement, silent: Sequence[bool]) -> tuple[Floats, Floats, Floats]:
     """Right and wrong events at each threshold, ``(grid, labels)``, and each label's weight."""
     said, denied = heard.said >= SAID, heard.said < DENIED
-    right = np.stack([(shares * ((heard.peaks >= on) & said)).sum(axis=0) for on in GRID])
-    wrong = np.stack([(shares * ((heard.peaks >= on) & denied)).sum(axis=0) for on in GRID])
+    right = np.stack([((heard.peaks >= on) & said).sum(axis=0) for on in GRID])
+    wrong = np.stack([((heard.peaks >= on) & denied).sum(axis=0) for on in GRID])
     weight = MOST / np.maximum(MOST, said.sum(axis=0))
     return right, wrong, np.where(silent, 0.0, weight)
 
