@@ -60,7 +60,7 @@ them. With floors, hardly anything of the mixtures is needed (research/trunk.md)
 FALSE_AN_HOUR = 0.5
 """Stretches of an hour of speech and music in which a label may begin that does not sound there."""
 
-PRECISION = 0.5
+PRECISION = 0.6
 NAMED_PRECISION = 0.65
 """Parts of right events of the default thresholds: of labels of which labelled clips decide the
 second."""
