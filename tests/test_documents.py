@@ -110,7 +110,8 @@ def parse(arguments: list[str]) -> None:
 
 @functools.cache
 def options_of_all_commands() -> set[str]:
-    usages = [option.usage for each in load_reference().commands() for option in each.options]
+    every = load_reference("reference_pages.commands").commands()
+    usages = [option.usage for each in every for option in each.options]
     return {name for usage in usages for name in re.findall(r"--[a-z][a-z-]+", usage)}
 
 
