@@ -72,6 +72,13 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Collect garbage once: the five collections with which pytest ends find nothing then."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest tests begin first; the others stay in the order of their files."""
     items.sort(key=lambda item: getattr(item, "originalname", item.name) not in LONG)
