@@ -21,7 +21,7 @@ import typer
 from forked_workers import ForkedWorkers
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
-from longest import LONG
+from longest import begin_with_longest
 
 from streamclf.cli import main
 from streamclf.core import log
@@ -79,9 +79,10 @@ def pytest_sessionfinish() -> None:
     gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the longest tests begin first; the others stay in the order of their files."""
-    items.sort(key=lambda item: getattr(item, "originalname", item.name) not in LONG)
+    n_workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = begin_with_longest(items, n_workers)
 
 
 @dataclass(frozen=True)
