@@ -140,6 +140,10 @@ def test_an_event_that_goes_on_sounds_though_its_score_is_below_the_threshold(tm
         event = Entry("event", "low", 9.0, 10.0, 9.5, 0.6, None, np.inf)
         assert replace(quiet, entries=[event]).active_classes == {picture.card.labels.index("low")}
         assert not replace(quiet, entries=[replace(event, offset_s=9.4)]).active_classes
+        # What else is above its threshold says the same in other words, or sounds no more.
+        loud = replace(picture, values=np.ones(4, np.float32), on=np.full(4, 0.5, np.float32))
+        assert replace(loud, entries=[event]).active_classes == {picture.card.labels.index("low")}
+        assert replace(loud, entries=[]).active_classes == {0, 1, 2, 3}
 
     drive(app, script)
 

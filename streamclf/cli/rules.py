@@ -116,7 +116,7 @@ def try_rule(context: typer.Context, config: Path | None, name: str) -> int:
         raise UsageError(
             f"{where}: rule {rule.name} tells nobody: a table [[targets]] makes a target"
         )
-    label, shown = _find_sound(plan, rule)
+    label, shown = ("", "") if rule.on == "lost" else _find_sound(plan, rule)
     source = rule.sources[0] if rule.sources else plan.streams[0].name
     now = datetime.now().astimezone()
     offset = now.utcoffset()
@@ -197,6 +197,9 @@ def text_lines(told: Sequence[WouldTell], rules: Iterable[Rule], since: datetime
     for rule in rules:
         mine = [each for each in told if each.message.rule == rule.name]
         name = one_line(rule.name)
+        if rule.on == "lost":
+            yield f"{name}: is about lost sources, and is not tried on the past"
+            continue
         if not mine:
             yield f"{name}: would have told nothing since {since:%Y-%m-%d %H:%M}"
             continue

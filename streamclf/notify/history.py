@@ -57,6 +57,9 @@ class History(Protocol):
             label: The sound; empty for the quiet of several.
         """
 
+    def lost_since(self, rule: Rule, source: str) -> int | None:
+        """When a source was lost that a rule told of last; None if it told that it is back."""
+
     def last_heard(self, rule: Rule, source: str, label: str, before_us: int) -> int | None:
         """Find the onset of the last sound of a label that counts for a rule, before a moment."""
 
@@ -80,6 +83,10 @@ class NoHistory:
     """A history that knows nothing, such as that of a store without rows."""
 
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
+        """None."""
+        return None
+
+    def lost_since(self, rule: Rule, source: str) -> int | None:
         """None."""
         return None
 

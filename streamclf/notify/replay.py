@@ -69,7 +69,7 @@ def replay(
     try:
         with closing(connect_to_read(store)) as connection:
             for source in list_sources(connection):
-                about = [rule for rule in rules if rule.hears(source.name)]
+                about = [rule for rule in rules if rule.hears(source.name) and rule.on != "lost"]
                 book = RuleBook(about, StoreHistory(store, told=False))
                 clips: dict[str | None, str] = {}  # of the events that are there
                 own = None if heard is None else heard.get(source.name, ())

@@ -140,13 +140,14 @@ class RuleBook:
     """Rules and what they know.
 
     Args:
-        rules: The rules; each name is there once.
+        rules: The rules; each name is there once. Those about lost sources are left out, see
+            `streamclf.notify.lost_sources`.
         history: What is known of the time before. It is asked once for each source and label of a
             rule.
     """
 
     def __init__(self, rules: Iterable[Rule], history: History | None = None) -> None:
-        self._rules = tuple(rules)
+        self._rules = _about_sounds(rules)
         self._history = history or NoHistory()
         self._sources: dict[str, _SourceState] = {}
         self._labels: dict[tuple[str, str, str], _LabelState] = {}  # rule, source, label
@@ -154,7 +155,7 @@ class RuleBook:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The rules."""
+        """The rules that are about sounds."""
         return self._rules
 
     def change(self, rules: Iterable[Rule]) -> None:
@@ -163,7 +164,7 @@ class RuleBook:
         A rule that is new, or has changed, begins with what the history knows. It does not tell the
         begin of sounds that have begun before.
         """
-        rules = tuple(rules)
+        rules = _about_sounds(rules)
         kept = {rule.name for rule in rules if rule in self._rules}
         self._labels = {key: state for key, state in self._labels.items() if key[0] in kept}
         self._quiets = {key: state for key, state in self._quiets.items() if key[0] in kept}
@@ -428,6 +429,10 @@ class RuleBook:
             moment_us=moment_us,
         )
         return replace(message, text=fill_template(rule.template, message, moment_us))
+
+
+def _about_sounds(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.on != "lost")
 
 
 def _is_over(rule: Rule, told: Told | None, moment_us: int, zone: int) -> bool:

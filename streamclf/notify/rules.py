@@ -13,7 +13,7 @@ from streamclf.core.table_keys import Duration
 from streamclf.notify.hours import Hours
 from streamclf.notify.templates import DEFAULTS, REPEATED, check_template
 
-On: TypeAlias = Literal["begin", "end", "ongoing", "quiet"]
+On: TypeAlias = Literal["begin", "end", "ongoing", "quiet", "lost"]
 """What a rule tells."""
 DAY_S = 86_400
 LONGEST_NAME = 64
@@ -35,11 +35,13 @@ class Rule:
         sources: Names of the sources that it is about; all if left out.
         on: What it tells. ``begin``: a sound has begun. ``end``: a sound has ended. ``ongoing``: a
             sound goes on, told again after each ``cooldown``. ``quiet``: nothing of it was heard
-            for ``lasting``, told once until it is heard again.
+            for ``lasting``, told once until it is heard again. ``lost``: a source is away for
+            ``lasting``, told once, and when it is heard again.
         min_score: Score, from 0 to 1, that a sound must have reached to count. A sound that
             reaches it after its begin counts from then on.
         lasting: How long a sound must have lasted to count. It is then told while it still sounds.
-            With ``quiet``, the time heard without it; gaps do not count.
+            With ``quiet``, the time heard without it; gaps do not count. With ``lost``, how long
+            the source must have been away.
         repeats: How many sounds must have begun ``within`` that time. After a message the counting
             begins anew.
         within: Time in which so many must have begun.
@@ -122,12 +124,21 @@ class Rule:
             )
         if self.on == "quiet" and not self.lasting:
             raise UsageError('on quiet: needs how long: add lasting, such as "10m"')
+        if self.on == "lost" and not self.lasting:
+            raise UsageError('on lost: needs how long: add lasting, such as "10m"')
         if self.on == "ongoing" and self.cooldown < SHORTEST_ROUND_S:
             raise UsageError(
                 "on ongoing: needs the time after which it is told again: add cooldown, "
                 f'{SHORTEST_ROUND_S:g} s or more, such as "10m"'
             )
-        if self.on in ("quiet", "ongoing"):
+        if self.on == "lost":
+            for key, given in [("labels", bool(self.labels)), ("min-score", self.min_score > 0)]:
+                if given:
+                    raise UsageError(
+                        f"{key}: makes no sense with on = lost: it is about sources, not sounds; "
+                        "leave it out"
+                    )
+        if self.on in ("quiet", "ongoing", "lost"):
             for key, given in [
                 ("repeats", self.repeats > 1),
                 ("rare", self.rare is not None),

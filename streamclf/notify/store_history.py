@@ -64,18 +64,26 @@ class StoreHistory:
 
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
         """Find the last message of a rule about a sound of a source."""
+        message = self._last_message(rule, source, label)
+        if message is None:
+            return None
+        moment_us = message.told_us if message.moment_us is None else message.moment_us
+        return Told(moment_us, message.utc_offset_min)
+
+    def lost_since(self, rule: Rule, source: str) -> int | None:
+        """When a source was lost that a rule told of last; None if it told that it is back."""
+        message = self._last_message(rule, source, "")
+        return message.onset_us if message is not None and message.on == "lost" else None
+
+    def _last_message(self, rule: Rule, source: str, label: str) -> Message | None:
         if not self._told:
             return None
         values = {"rule": rule.name, "source": source, "label": label}
         rows = self._select(_LAST_TOLD, values)
         try:
-            message = msgspec.json.decode(rows[0][0], type=Message) if rows else None
+            return msgspec.json.decode(rows[0][0], type=Message) if rows else None
         except msgspec.MsgspecError:  # of another version, or damaged
             return None
-        if message is None:
-            return None
-        moment_us = message.told_us if message.moment_us is None else message.moment_us
-        return Told(moment_us, message.utc_offset_min)
 
     def last_heard(self, rule: Rule, source: str, label: str, before_us: int) -> int | None:
         """Find the onset of the last sound of a label that counts, before a moment."""

@@ -20,7 +20,7 @@ BETWEEN = " + "
 
 
 class Headline(Canvas):
-    """Names of the sounds above their thresholds or with an ongoing event."""
+    """Names of the sounds with an ongoing event; without one, of those above their thresholds."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"headline--sound", "headline--quiet"}
 

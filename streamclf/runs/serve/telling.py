@@ -45,7 +45,10 @@ class Telling:
     ) -> None:
         self._plan, self._store, self._page = plan, store, page
         self._streams, self._control = streams, control
-        self._notifier = Notifier(plan, store, StoreHistory(store, say), report=say)
+        self._notifier = Notifier(
+            plan, store, StoreHistory(store, say), report=say,
+            states=lambda: {stream.name: stream.state for stream in streams()},
+        )  # fmt: skip
         self._publisher: MqttPublisher | None = None
 
     def check(self, heard: Mapping[str, Mapping[str, str]]) -> None:
