@@ -483,3 +483,59 @@ def test_a_run_without_a_plan_is_one_line(streamclf, tone_model, tmp_path):
             f"streamclf: error: {tmp_path}/none: holds no plan: make one with `streamclf archive "
             f"plan ARCHIVE --out {tmp_path}/none`\n",
         )
+
+
+@pytest.fixture
+def as_streamclf(monkeypatch):
+    """Let a streamclf of another version, with other event rules, go on from here."""
+
+    def become(version: str, rules: int) -> None:
+        for module in ("hearing", "run_page", "tables"):
+            monkeypatch.setattr(f"streamclf.archive.{module}.EVENT_RULES", rules)
+        for module in ("hearing", "run_page"):
+            monkeypatch.setattr(f"streamclf.archive.{module}.__version__", version)
+
+    return become
+
+
+def test_a_run_does_not_go_on_by_other_event_rules_unless_told(
+    streamclf, expected, tone_model, tmp_path, as_streamclf
+):
+    out = copy_of_plan(expected, tmp_path / "out")
+    as_streamclf("0.9", 7)
+    half = [*run_of(out, tone_model)[:-1], "1/2"]
+    streamclf(*half)
+    (begun,) = (path.stem for path in (out / "runs").iterdir())
+    n_done = len(list((out / "events").rglob("*.parquet")))
+    assert streamclf("archive", "status", out).out.count("rules") == 0
+
+    as_streamclf("0.9.1", 7)  # another version with the same rules goes on, and a line says so
+    again = streamclf(*half)
+    assert (again.code, "event rules are the same (7)" in again.err) == (0, True)
+
+    as_streamclf("1.0", 8)
+    refused = streamclf(*run_of(out, tone_model))
+    assert refused.code == 2
+    assert f"run {begun} was begun by streamclf 0.9 with event rules 7" in refused.err
+    assert "--event-rules 7 goes on" in refused.err
+    assert "--event-rules 8 hears all anew" in refused.err
+    assert refused.err.count("\n") == 1
+    assert len(list((out / "events").rglob("*.parquet"))) == n_done
+    for command in ("status", "check"):
+        told = streamclf("archive", command, out)
+        assert "--event-rules 7 goes on with it" in told.out + told.err, command
+    missing = streamclf(*run_of(out, tone_model, "--event-rules", 6))
+    assert missing.code == 2
+    assert "there: 7" in missing.err
+
+    mixed = streamclf(*run_of(out, tone_model, "--event-rules", 7))
+    assert f"run {begun} has event rules 7 (streamclf 0.9) and goes on with rules 8" in mixed.err
+    status = streamclf("archive", "status", out)
+    n_items = len(read_manifest(open_place(str(out))))
+    assert f"results {n_done} by rules 7, " in status.out
+    assert f"{n_items} of {n_items} items done" in status.out
+
+    anew = [*half, "--event-rules", 8]
+    streamclf(*anew)
+    assert len(list((out / "runs").iterdir())) == 2
+    assert "rules" not in streamclf(*half).err  # both are there: no question is left

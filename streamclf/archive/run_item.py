@@ -12,10 +12,9 @@ from functools import partial
 from itertools import zip_longest
 from typing import Literal, TypeAlias, TypeVar
 
-import msgspec
 import numpy as np
 
-from streamclf.archive.hearing import Hearing, describe_run, open_engine, run_name
+from streamclf.archive.hearing import Hearing, describe_run, open_engine
 from streamclf.archive.manifest import Item, Manifest, PlannedRecording, read_plan
 from streamclf.archive.many import call_for_each
 from streamclf.archive.open_planned import fetch_planned, open_planned
@@ -24,6 +23,7 @@ from streamclf.archive.place import ChangedError, Patience, Place
 from streamclf.archive.places import open_place
 from streamclf.archive.plan import without_name
 from streamclf.archive.remote_file import run_aside
+from streamclf.archive.run_page import begin_run
 from streamclf.archive.tables import Table, make_tables, read_account, result_name
 from streamclf.archive.whole import Heard, Keep, hear_whole, settle
 from streamclf.core.errors import PlaceError, RecordingError, StoreError
@@ -106,7 +106,8 @@ class Runner:
         StoreError: There is no plan.
         PlaceError: The places cannot be reached.
         ModelError: The model cannot be opened.
-        UsageError: The settings do not fit the model.
+        UsageError: The settings do not fit the model, or the run was begun by other event rules
+            and nobody has said whether it is to go on.
     """
 
     def __init__(
@@ -133,9 +134,8 @@ class Runner:
         self.run = str(description["run"])
         self._stopped = False
         self._recording: Recording | None = None
-        name = run_name(self.run)
-        if engine is None and describes and not self.results.exists(name):
-            self.results.put_whole(name, msgspec.json.format(msgspec.json.encode(description)))
+        if engine is None and describes:
+            begin_run(self.results, description, hearing.rules, say)
 
     def run_item(self, item: Item) -> ItemReport:
         """Hear an item, unless its result is there; put its result in place whole.
