@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import toys
+from stored import rows as stored_rows
 
 from streamclf.archive.account import RunAccount, round_together
 from streamclf.archive.manifest import read_manifest
 from streamclf.archive.places import open_place
 from streamclf.archive.run_item import Hearing, ItemReport, Runner, find_open_items
 from streamclf.archive.shard import Shard
-from streamclf.archive.tables import METADATA_KEY
+from streamclf.archive.tables import LEVELS, METADATA_KEY
 from streamclf.core.card import Stem
 from streamclf.core.errors import UsageError
 from streamclf.core.settings import Settings
@@ -539,3 +540,47 @@ def test_a_run_does_not_go_on_by_other_event_rules_unless_told(
     streamclf(*anew)
     assert len(list((out / "runs").iterdir())) == 2
     assert "rules" not in streamclf(*half).err  # both are there: no question is left
+
+
+def test_without_levels_the_minutes_heard_stay_known(
+    streamclf, archive, expected, tone_model, tmp_path
+):
+    out = copy_of_plan(expected, tmp_path / "out")
+    assert streamclf(*run_of(out, tone_model, "--no-levels")).code == 1
+    for table in ("events", "gaps", "heard", "levels"):
+        unlike = {"run", *LEVELS}
+        plain, bare = (
+            [{key: row[key] for key in row if key not in unlike} for row in rows(each, table)]
+            for each in (expected, out)
+        )
+        assert bare == plain, table
+        assert bare
+    assert {row[name] for row in rows(out, "levels") for name in LEVELS} == {None}
+    assert None not in {row["laeq"] for row in rows(expected, "levels")}
+    assert [path.stem for path in (out / "runs").iterdir()] != [
+        path.stem for path in (expected / "runs").iterdir()
+    ]
+    for question in (("--by", "source"), ("--by", "hour", "--format", "csv")):
+        full, answer = (streamclf("heard", "--store", each, *question) for each in (expected, out))
+        assert answer.out == full.out
+    assert streamclf("archive", "check", out, "--sample", 1).code == 0
+    # A store of `file` likewise.
+    stores = [tmp_path / "full.db", tmp_path / "bare.db"]
+    for store, more in zip(stores, [(), ("--no-levels",)], strict=True):
+        told = streamclf("file", archive / "north", "--model", tone_model, "--store", store, *more)
+        assert told.code == 0
+    minutes = [
+        stored_rows(store, "SELECT minute_us, heard_samples, laeq FROM levels ORDER BY 1, 2")
+        for store in stores
+    ]
+    assert [row[:2] for row in minutes[0]] == [row[:2] for row in minutes[1]]
+    assert {row[2] for row in minutes[1]} == {None}
+    assert None not in {row[2] for row in minutes[0]}
+    assert streamclf("store", "check", stores[1]).code == 0
+    asked = [streamclf("heard", "--store", each, "--by", "day", "--since", "2026-06-01").out
+             for each in stores]  # fmt: skip
+    assert asked[0] == asked[1]
+    alone = streamclf("file", archive / "c.mp3", "--model", tone_model, "--no-levels")
+    assert (alone.code, alone.err) == (
+        2, "streamclf: error: --no-levels leaves levels out of a store: add --store FILE\n"
+    )  # fmt: skip

@@ -231,8 +231,8 @@ def _check_sample(
         model = replace(model, name=description["model"]["file"])
     settings = _settings_of(said)
     engine = Engine(Classifier(open_model(model), features=said["features"]), settings)
-    kept = said["scores"], said["features"]
-    hearing = Hearing(model, settings, ThresholdOptions(), *kept, description.get("rules"))
+    kept = {name: said[name] for name in ("scores", "features", "levels")}
+    hearing = Hearing(model, settings, ThresholdOptions(), **kept, rules=description.get("rules"))
     runner = Runner(results.url, hearing, archive=archive, engine=engine)
     if runner.run != run:
         raise UsageError(

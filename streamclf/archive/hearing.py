@@ -34,6 +34,7 @@ class Hearing:
         thresholds: Options of the thresholds.
         scores: Whether the scores of each window are kept.
         features: Whether the features of each window are kept.
+        levels: Whether sound levels are measured.
         rules: Event rules of the run; None for those of this streamclf.
     """
 
@@ -42,6 +43,7 @@ class Hearing:
     thresholds: ThresholdOptions
     scores: bool = False
     features: bool = False
+    levels: bool = True
     rules: int | None = None
 
 
@@ -84,7 +86,7 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
     """
     model: Model = engine.scorer.model  # type: ignore[attr-defined]
     card, settings = engine.card, engine.settings
-    kept = {"scores": hearing.scores, "features": hearing.features}
+    kept = {"scores": hearing.scores, "features": hearing.features, "levels": hearing.levels}
     chosen: dict[str, object] = {
         "hop_s": engine.hop_s,
         "average_s": settings.average_s,

@@ -129,7 +129,7 @@ class Runner:
         self.engine = engine or open_engine(hearing, say)
         if notice := settle(self.engine):
             say(notice)
-        self._keep = Keep(averages=hearing.scores, features=hearing.features)
+        self._keep = Keep(hearing.levels, hearing.scores, hearing.features)
         description = describe_run(self.engine, hearing, self.plan)
         self.run = str(description["run"])
         self._stopped = False

@@ -378,7 +378,7 @@ def _gap_rows(heard: Heard) -> Iterator[dict[str, Any]]:
 def _level_rows(heard: Heard) -> Iterator[dict[str, Any]]:
     started = heard.stream.started
     knows_offset = started is not None and started.utcoffset() is not None
-    for minute in heard.minutes or ():
+    for minute in heard.minutes:
         levels = minute.levels
         yield {
             **_minute_times(minute, knows_offset),

@@ -119,6 +119,14 @@ def run(
             rich_help_panel="Output",
         ),
     ] = False,
+    no_levels: Annotated[
+        bool,
+        typer.Option(
+            "--no-levels",
+            help="Measure no sound levels; levels/ then only tells which minutes were heard.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
     event_rules: Annotated[
         int | None,
         typer.Option(
@@ -135,7 +143,8 @@ def run(
     from streamclf.archive.run_item import Hearing
     from streamclf.cli.archive import run as run_archive
 
-    hearing = Hearing(model, settings, thresholds, scores, features, event_rules)
+    kept = (scores, features, not no_levels)
+    hearing = Hearing(model, settings, thresholds, *kept, event_rules)
     raise typer.Exit(run_archive(results, hearing, workers, shard=shard, archive=archive))
 
 
