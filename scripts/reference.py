@@ -606,6 +606,8 @@ def archive_tables() -> str:
         "| `pieces/RUN/RECORDING/NNNN.parquet` | scores of a piece, from which its recording "
         "is joined; gone when the run is done |",
         "| `TABLE/RUN/SITE/DATE/ITEM.parquet` | results, a file a table and item |",
+        "| `index/RUN/PART/TABLE.parquet` | columns of many items for `heard` and `report`, when "
+        "the run is done |",
         "",
         "`RUN` is a hash of the model's file, of all settings that change results, of the version "
         "of the event rules, and of the plan. `SITE` is the first folder below the archive's root, "

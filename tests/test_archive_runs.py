@@ -486,6 +486,25 @@ def test_a_run_without_a_plan_is_one_line(streamclf, tone_model, tmp_path):
         )
 
 
+def test_a_run_that_is_done_gets_an_index(streamclf, expected, tone_model, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(expected, out)
+    asked = ("heard", "--store", out, "--by", "label", "--by", "day")
+    before = streamclf(*asked).out
+    again = streamclf(*run_of(out, tone_model))
+    assert not (out / "index").exists()  # a small one needs none
+    monkeypatch.setattr("streamclf.archive.index.LEAST_ITEMS", 2)
+    assert streamclf(*run_of(out, tone_model)) == again
+    written = result_files(out)
+    assert sum(name.startswith("index/") for name in written) == 4
+    assert streamclf(*asked).out == before
+    assert streamclf("archive", "check", out).code == 0
+    (run,) = (out / "index").iterdir()
+    shutil.copytree(next(run.iterdir()), run / "0ld")
+    assert streamclf(*run_of(out, tone_model)).code == 0
+    assert result_files(out) == written
+
+
 @pytest.fixture
 def as_streamclf(monkeypatch):
     """Let a streamclf of another version, with other event rules, go on from here."""

@@ -10,6 +10,7 @@ import msgspec
 
 from streamclf.archive.account import RunAccount, add_up, hours
 from streamclf.archive.check import check_run
+from streamclf.archive.index import write_index
 from streamclf.archive.manifest import PLAN_FILE, Manifest, read_manifest, read_plan
 from streamclf.archive.place import Place
 from streamclf.archive.places import check_apart, open_place
@@ -142,6 +143,7 @@ def end_run(
         say(f"{len(left)} of {items} left, for other shares of the run or for the next one")
     else:
         remove_leftovers(results, run)
+        write_index(results, run)
         total = add_up(results, manifest, run)
         print(f"{results}: {total.describe()}")
     return FAILED if report.failures or report.unheard else OK
