@@ -33,6 +33,9 @@ from streamclf.sources.recording.recording import Recording
 
 T = TypeVar("T")
 
+OUTAGE_S = 900.0
+"""Seconds for which a store may be down in the middle of a run, which takes days."""
+
 __all__ = ["Hearing", "ItemReport", "Outcome", "Runner", "find_open_items"]
 
 Outcome: TypeAlias = Literal["done", "skipped", "failed", "stopped"]
@@ -121,9 +124,9 @@ class Runner:
         engine: Engine | None = None,
         describes: bool = True,
     ) -> None:
-        self.results = open_place(results, patience)
+        self.results = open_place(results, patience, outage_s=OUTAGE_S)
         self.plan = read_plan(self.results)
-        self._archive = open_place(archive or self.plan.root, patience)
+        self._archive = open_place(archive or self.plan.root, patience, outage_s=OUTAGE_S)
         # A copy has other times and ETags than what was planned: there only the size must be same.
         self._compares_marks = archive is None
         self.engine = engine or open_engine(hearing, say)
@@ -146,9 +149,9 @@ class Runner:
             PlaceError: Results cannot be written or looked for.
         """
         began = time.perf_counter()
-        if self.results.exists(self._name("events", item)):
-            return ItemReport(item.number, "skipped", item.seconds)
         try:
+            if self.results.exists(self._name("events", item)):
+                return ItemReport(item.number, "skipped", item.seconds)
             if item.kind == "piece":
                 report = self._run_piece(item)
             else:
@@ -160,6 +163,10 @@ class Runner:
             report = ItemReport(
                 item.number, "failed", item.seconds, reason=str(error), is_gone=is_gone
             )
+        except PlaceError:
+            if not self._stopped:
+                raise
+            report = ItemReport(item.number, "stopped", item.seconds)
         return replace(report, elapsed_s=time.perf_counter() - began)
 
     def hear(self, item: Item) -> list[tuple[PlannedRecording, Heard | str]]:
@@ -225,6 +232,7 @@ class Runner:
         if recording is not None:
             recording.stop()
         self._archive.close()
+        self.results.hurry()
 
     def close(self) -> None:
         """Release the connections. Safe to call twice."""
