@@ -23,6 +23,7 @@ from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
 
 QUICK = Patience(tries=8, first_s=0.001, limit_s=0.01, timeout_s=30.0)
+SOUTH = "s3://field/2026/south"
 OPTIONS = ("--shard", "1/1", "--model")
 
 
@@ -119,7 +120,7 @@ def test_a_run_waits_for_a_store_that_answered_before(
     streamclf, store, archive, tone_model, monkeypatch
 ):
     monkeypatch.setattr(run_item, "OUTAGE_S", 600.0)
-    assert streamclf("archive", "plan", "s3://field/2026/south", "-o", "s3://results/out").code == 0
+    assert streamclf("archive", "plan", SOUTH, "-o", "s3://results/out").code == 0
     n_left = 0
 
     def fault(request):
@@ -145,7 +146,7 @@ def test_a_run_waits_for_a_store_that_answered_before(
 def test_an_interrupt_ends_the_wait_for_a_store(store, archive, tone_model, monkeypatch, streamclf):
     monkeypatch.setattr(run_item, "OUTAGE_S", 600.0)
     patience = replace(QUICK, limit_s=300.0)
-    assert streamclf("archive", "plan", "s3://field/2026/south", "-o", "s3://results/wait").code == 0
+    assert streamclf("archive", "plan", SOUTH, "-o", "s3://results/wait").code == 0
     hearing = Hearing(ModelOptions(str(tone_model), n_threads=1), Settings(), ThresholdOptions())
     runner = Runner("s3://results/wait", hearing, patience=patience)
     item = read_manifest(runner.results).item(0)
@@ -160,7 +161,7 @@ def test_an_interrupt_ends_the_wait_for_a_store(store, archive, tone_model, monk
 def test_credentials_that_end_in_the_middle_are_one_line(
     streamclf, store, archive, tone_model, monkeypatch
 ):
-    assert streamclf("archive", "plan", "s3://field/2026/south", "-o", "s3://results/ends").code == 0
+    assert streamclf("archive", "plan", SOUTH, "-o", "s3://results/ends").code == 0
     answer, n_put = store.answer, 0
     reason = b"<Message>The provided token has expired.</Message>"
     ended = b"<Error><Code>ExpiredToken</Code>" + reason + b"</Error>"
