@@ -78,14 +78,18 @@ def archive_tables() -> str:
         "| `manifest/recordings.parquet` | each recording: path, bytes, rate, seconds, begin, and "
         "`why` it cannot be opened |",
         "| `manifest/items.parquet` | each item: its recordings, or the piece of one |",
-        "| `runs/RUN.json` | a run: model, labels in the order of the scores, settings |",
+        "| `runs/RUN.json` | a run: model, labels in the order of the scores, settings, and the "
+        "streamclf that began it |",
         "| `pieces/RUN/RECORDING/NNNN.parquet` | scores of a piece, from which its recording "
         "is joined; gone when the run is done |",
         "| `TABLE/RUN/SITE/DATE/ITEM.parquet` | results, a file a table and item |",
+        "| `index/RUN/PART/TABLE.parquet` | columns of many items for `heard` and `report`, when "
+        "the run is done |",
         "",
-        "`RUN` is a hash of the model's file, of all settings that change results, and of the "
-        "plan. `SITE` is the first folder below the archive's root, and `DATE` the local date on "
-        f"which the recordings begin; `{tables.UNKNOWN}` stands for what is not known, and the "
+        "`RUN` is a hash of the model's file, of all settings that change results, of the version "
+        "of the event rules, and of the plan. `SITE` is the first folder below the archive's root, "
+        f"and `DATE` the local date on which the recordings begin; `{tables.UNKNOWN}` "
+        "stands for what is not known, and the "
         "column is null then. An item is done when its file in `events/` is there, which is put "
         f"last. Its metadata (`{tables.METADATA_KEY.decode()}`, JSON) hold the account of the item "
         "in samples.",

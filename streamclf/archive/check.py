@@ -231,7 +231,8 @@ def _check_sample(
         model = replace(model, name=description["model"]["file"])
     settings = _settings_of(said)
     engine = Engine(Classifier(open_model(model), features=said["features"]), settings)
-    hearing = Hearing(model, settings, ThresholdOptions(), said["scores"], said["features"])
+    kept = {name: said[name] for name in ("scores", "features", "levels")}
+    hearing = Hearing(model, settings, ThresholdOptions(), **kept, rules=description.get("rules"))
     runner = Runner(results.url, hearing, archive=archive, engine=engine)
     if runner.run != run:
         raise UsageError(
@@ -286,7 +287,7 @@ def _compare(
         elif worst:
             yield False, f"{table}: the same rows, with values that differ by up to {worst:.1e}"
         else:
-            yield False, f"{table}: the same rows in other bytes, of another version of pyarrow"
+            yield False, f"{table}: the same rows in other bytes, of another pyarrow or streamclf"
 
 
 def _distance(old: Any, new: Any) -> float:

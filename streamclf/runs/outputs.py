@@ -74,7 +74,7 @@ def open_files(
             from streamclf.store.store import Store
 
             store = Store(outputs.store, report=live_outputs.report, live=True)
-            store_sink = store.sink(on_close=store.close)
+            store_sink = store.sink(on_close=store.close, levels=outputs.levels)
             sinks.append(store_sink)
             if outputs.clips is not None:
                 on_clip = keep_clips(store, outputs, outputs.clips, lambda: store_sink)
@@ -335,7 +335,7 @@ def make_audio_sinks(
         features: Folder of features; None for none.
     """
     folder = outputs.clips
-    store_sink = store.sink() if store is not None else None
+    store_sink = store.sink(levels=outputs.levels) if store is not None else None
     # The store's sink comes first, so that it has an event before its clip.
     sinks: list[Sink] = [store_sink] if store_sink is not None else []
     if features is not None:

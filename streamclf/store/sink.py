@@ -66,6 +66,7 @@ class StoreSink(Sink):
         wake: Called when something is to be written soon.
         flush: Called to wait until all is written, in runs that are not live.
         on_close: Called when the sink has been closed.
+        levels: Whether it measures sound levels; without them minutes only say how long was heard.
 
     Attributes:
         calibration_db: What is stated of the source with its next run: decibels that lead from full
@@ -84,7 +85,9 @@ class StoreSink(Sink):
         wake: Callable[[], None],
         flush: Callable[[], None],
         on_close: Callable[[], None] = lambda: None,
+        levels: bool = True,
     ) -> None:
+        self._levels = levels
         self._writer, self._source, self._live = writer, source, live
         self._wake, self._flush, self._on_close = wake, flush, on_close
         self._lock = threading.Lock()
@@ -108,6 +111,11 @@ class StoreSink(Sink):
         self.calibration_db: float | None = None
         self.on_levels: Callable[[Sequence[LevelPiece]], None] = lambda pieces: None
         self.closed = False
+
+    @property
+    def measures(self) -> bool:
+        """Whether it measures sound levels."""
+        return self._levels
 
     @property
     def n_lost(self) -> int:
