@@ -29,7 +29,7 @@ from streamclf.core.errors import PlaceError, UsageError
 from streamclf.core.find_audio_files import is_hidden
 from streamclf.core.redaction import HIDDEN, mask_text, one_line
 from streamclf.core.text_format import format_count
-from streamclf.sources.recording.find_recordings import SUFFIXES
+from streamclf.sources.recording.audio_endings import SUFFIXES
 
 T = TypeVar("T")
 
