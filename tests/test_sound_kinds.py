@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from streamclf.core.card import Card, Threshold, Thresholds
-from streamclf.core.label_choice import choose_labels, spoken_names
+from streamclf.core.label_choice import choose_labels
+from streamclf.core.label_names import spoken_names
 from streamclf.core.records import Average, Scores, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.core.sound_kinds import BROADER, KINDS, all_broader, find_kinds
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.model.model_file import Model
 from streamclf.notify.mqtt.choose import choose
-from streamclf.notify.rules import Rule
 from streamclf.pipeline.engine import Engine
 
 LABELS = ["Dog", "Bark", "Yip", "Canidae, dogs, wolves", "Animal", "Siren", "Police car (siren)"]
@@ -146,13 +147,13 @@ def test_one_of_several_names_is_enough_everywhere():
         CARD, labels=[*LABELS, "Chicken, rooster", "rooster song"], thresholds=Thresholds()
     )
     assert choose_labels(card, "rooster,Canidae, dogs, wolves,dogs", None) == {
-        "Chicken, rooster", "Canidae, dogs, wolves",
+        "Chicken, rooster", "Canidae, dogs, wolves", "Dog",
     }  # fmt: skip
-    rule = Rule("rise", labels=("Rooster",))
-    assert rule.names("Chicken, rooster", "Chicken, rooster")
-    assert not rule.names("rooster song", "rooster song")
-    # A rule about a kind hears of the sound that it is told as.
-    assert Rule("barks", labels=("bark",)).names("Dog", "Dog")
-    assert choose({"Chicken, rooster": "x", "Dog": "Dog"}, ["rooster", "yip"]) == (
-        "Chicken, rooster", "Dog",
-    )  # fmt: skip
+    vocabulary = Vocabulary.of_card(card)
+    assert vocabulary.meant("Rooster") == {"Chicken, rooster": "Chicken, rooster"}
+    # Who asks for a kind hears of the sound that it is told as.
+    assert vocabulary.meant("bark") == {"Bark": "Bark", "Dog": "Bark"}
+    reported = {"Chicken, rooster": "x", "Dog": "Dog"}
+    assert choose(reported, ["rooster", "yip"], vocabulary) == {
+        "Chicken, rooster": {"Chicken, rooster"}, "Dog": {"Dog"},
+    }  # fmt: skip
