@@ -215,7 +215,7 @@ def test_a_broader_label_is_one_sound_however_many_events_it_has():
             for rule in ALARM_RULES}  # fmt: skip
     assert said == {
         "begun": ["yard: Alarm since 21:00:10", "yard: Bell since 21:01:40"],
-        "ended": ["yard: Alarm from 21:00:10 to 21:00:28", "yard: Bell from 21:01:40 to 21:01:42"],
+        "ended": ["yard: Siren from 21:00:10 to 21:00:28", "yard: Bell from 21:01:40 to 21:01:42"],
         "twice": ["yard: Alarm, 2 times by 21:01:40, last Bell"],
         "long": ["yard: Alarm since 21:00:10"],
         "slow": ["yard: Alarm since 21:00:10"],

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamclf.core.card import Card, Threshold, Thresholds
+from streamclf.core.card import Card, Taught, Threshold, Thresholds
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.label_names import spoken_names
 from streamclf.core.records import Average, Scores, SoundEvent
@@ -156,4 +156,61 @@ def test_one_of_several_names_is_enough_everywhere():
     reported = {"Chicken, rooster": "x", "Dog": "Dog"}
     assert choose(reported, ["rooster", "yip"], vocabulary) == {
         "Chicken, rooster": {"Chicken, rooster"}, "Dog": {"Dog"},
+    }  # fmt: skip
+
+
+CARD_OF_ALARMS = msgspec.structs.replace(
+    CARD, labels=[*LABELS, "Vehicle", "Alarm", "Horn"], thresholds=Thresholds(),
+    broader={**CARD.broader, "Siren": ["Alarm"], "Police car (siren)": ["Siren", "Vehicle"],
+             "Horn": ["Alarm", "Vehicle"]},
+)  # fmt: skip
+
+
+def test_a_name_means_all_narrower_labels():
+    """So whoever asks for a label hears of all for which that label itself stays silent."""
+    vocabulary = Vocabulary.of_card(CARD_OF_ALARMS)
+    alarms = {"Alarm", "Siren", "Police car (siren)", "Horn"}
+    assert vocabulary.meant("alarm") == dict.fromkeys(alarms, "Alarm")
+    # A police siren is told as a siren, and is a vehicle.
+    assert vocabulary.meant("Vehicle").keys() == {"Vehicle", *alarms - {"Alarm"}}
+    assert vocabulary.meant("Siren").keys() == {"Siren", "Police car (siren)"}
+    assert vocabulary.meant("alram") == {}
+    assert vocabulary.asked(["Alarm", "Siren"], "Siren") == "Siren"
+    assert vocabulary.asked(["Dog", "Alarm"], "Siren") == "Alarm"
+    assert vocabulary.asked(["Dog"], "Siren") is None
+    engine = Engine(Scorer(CARD_OF_ALARMS), Settings())
+    broader = all_broader(CARD_OF_ALARMS, None, engine.kinds)
+    for asked in CARD_OF_ALARMS.labels:
+        meant = vocabulary.meant(asked)
+        assert meant.keys() >= {label for label, others in broader.items() if asked in others}
+
+
+def test_only_and_except_mean_narrower_labels():
+    every = {*CARD_OF_ALARMS.labels} - {"Bark", "Yip", "Police car (siren)"}
+    assert choose_labels(CARD_OF_ALARMS, "alarm", None) == {"Alarm", "Siren", "Horn"}
+    assert choose_labels(CARD_OF_ALARMS, "animal", None) == {
+        "Animal", "Dog", "Canidae, dogs, wolves",
+    }  # fmt: skip
+    assert choose_labels(CARD_OF_ALARMS, None, "alarm") == every - {"Alarm", "Siren", "Horn"}
+    # Without vehicles there are sirens all the same: the card has none below them.
+    assert choose_labels(CARD_OF_ALARMS, None, "vehicle") == every - {"Vehicle", "Horn"}
+    assert choose_labels(CARD_OF_ALARMS, "alarm", "horn") == {"Alarm", "Siren"}
+
+
+def test_what_only_chooses_is_told_as_it_is_without():
+    barks = {"Dog": 0.6, "Bark": 0.6, "Animal": 0.7, "Siren": 0.9}
+    assert run(labels=choose_labels(CARD, "animal", None))(**barks) == [
+        each for each in run()(**barks) if each[0] != "Siren"
+    ]
+
+
+def test_a_taught_correction_is_no_narrower_label():
+    """It silences the label that it corrects, because it is something else."""
+    card = msgspec.structs.replace(
+        CARD, labels=[*LABELS, "not Dog"], taught={"not Dog": Taught([])},
+        broader={**CARD.broader, "not Dog": ["Dog"]},
+    )  # fmt: skip
+    assert "not Dog" not in Vocabulary.of_card(card).meant("Animal")
+    assert choose_labels(card, None, "dog") == {
+        "Canidae, dogs, wolves", "Animal", "Siren", "not Dog",
     }  # fmt: skip

@@ -12,7 +12,7 @@ Meanings
 - A rule that names a broader label (an alarm) asks for its narrower ones as well (a siren), and all
   of them share its state. Their events are one sound while another one sounds, or follows at once
   (`streamclf.notify.joined_sounds`): the alarm lasts from the first to the last, and counts once. A
-  message names the label that was heard, the first one as it begins and the newest one later.
+  message names the label that was heard: the first one as it begins, the surest one later.
   Which of two is the first depends on which was known first, live; in a replay on their onsets.
 - A sound counts once it has reached ``min_score``, at its begin or later, and lasted ``lasting``.
 - The moment of a message is the onset plus ``lasting`` (``begin``), the offset (``end``), the
@@ -62,7 +62,8 @@ class _Sound:
 
     Attributes:
         first: What was told of it first.
-        newest: What was told of its newest event; a sound of one event has no other.
+        surest: What was told of the event that names it best: of a narrower label, or with the
+            highest score. A sound of one event has no other.
         score: Its highest score so far.
         offset_us: When it ended; None while it sounds.
         utc_offset_min: The newest offset of the place.
@@ -70,7 +71,7 @@ class _Sound:
     """
 
     first: SoundHappened
-    newest: SoundHappened
+    surest: SoundHappened
     score: float
     utc_offset_min: int
     offset_us: int | None = None
@@ -87,6 +88,8 @@ class _Sound:
     def note(self, happening: SoundHappened) -> None:
         self.score = max(self.score, happening.score)
         self.utc_offset_min = happening.utc_offset_min
+        if happening.names_better_than(self.surest):
+            self.surest = happening
 
     def lasts_until(self, moment_us: int, heard_until_us: int) -> bool | None:
         """Whether it lasts until a moment; None while that is not known."""
@@ -169,7 +172,7 @@ class _SourceState:
             if group is None or not group.joined.goes_on_with(label, happening.onset_us):
                 group = self.groups[asked] = _Group(_Sound.of(happening))
             group.joined.begin(label, happening.event_id)
-            group.sound.newest, group.sound.offset_us = happening, None
+            group.sound.offset_us = None
         group.sound.note(happening)
         if happening.phase == "end":
             offset_us = happening.onset_us if happening.offset_us is None else happening.offset_us
@@ -478,7 +481,7 @@ class RuleBook:
         count: int = 1,
     ) -> Message:
         first = sound.first
-        heard = first if rule.on == "begin" else sound.newest
+        heard = first if rule.on == "begin" else sound.surest
         other = asked != heard.label
         message = Message(
             token=_token(rule, first.source, first.event_id, moment_us),

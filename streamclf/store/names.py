@@ -94,12 +94,24 @@ def find_labels(connection: Database, names: Sequence[str]) -> tuple[str, ...]:
     vocabulary, there = read_vocabulary(connection), list_labels(connection)
     found: dict[str, None] = {}
     for name in [part for text in names for part in _split(text, vocabulary)]:
-        fitting = [label for label in vocabulary.meant(name) if label in there]
+        # A model that knows no broader labels may have the same ones in small letters.
+        meant = {label.casefold() for label in vocabulary.meant(name)}
+        fitting = [label for label in there if label.casefold() in meant]
         if not fitting:
-            near = suggest_labels(name, there, vocabulary.show) or _list(there)
-            raise UsageError(f"--label {name}: the store has no event of this name{near}")
+            raise UsageError(
+                f"--label {name}: the store has no event of {_missing(name, vocabulary, there)}"
+            )
         found.update(dict.fromkeys(fitting))
     return tuple(found)
+
+
+def _missing(name: str, vocabulary: Vocabulary, there: Sequence[str]) -> str:
+    """Say what was not heard, and what was, or what could be asked for."""
+    if known := vocabulary.named(name):
+        return " or ".join(map(vocabulary.show, known)) + _list(there)
+    broader = (broad for label in there for broad in vocabulary.broader_than(label))
+    near = suggest_labels(name, dict.fromkeys([*there, *broader]), vocabulary.show)
+    return f"this name{near or _list(there)}"
 
 
 def _split(text: str, vocabulary: Vocabulary) -> list[str]:
