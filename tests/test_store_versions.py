@@ -99,7 +99,7 @@ def write_store_of_this_version() -> None:
     path = Path(tempfile.mkdtemp()) / "x.db"
     store = Store(path, report=print, live=True)
     sink = store.sink("yard")
-    sink.begin(made_stream())
+    sink.begin(made_stream(broader={"dog": ["animal"]}))
     position = hear_event(sink, hear_gap(sink, hear_event(sink, 0), 500))
     sink.begin(made_stream(run="r2"))
     sink.hear(block(0, position))

@@ -49,7 +49,9 @@ def store_tables() -> str:
     made = re.finditer(
         r"^CREATE TABLE (\w+) \(([^\n]*)\n(.*?)^\)", statements, re.MULTILINE | re.DOTALL
     )
+    added = re.findall(r"^ALTER TABLE (\w+) ADD COLUMN\n(.*)$", statements, re.MULTILINE)
     for name, about, body in (table.groups() for table in made):
+        body += "".join(f"{column}\n" for table, column in added if table == name)
         lines += ["", f"## {name}", ""]
         if about.strip():
             lines += [f"{_sentence(about)}.", ""]

@@ -118,6 +118,7 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
             "sample_rate": card.sample_rate,
             "labels": card.labels,
             "display_names": names,
+            "broader": card.broader_sounds,
         },
         "settings": chosen,
         "streamclf": __version__,

@@ -50,12 +50,23 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
         ),
     ]
     name: Annotated[str, _says("The label as people read it.")]
+    asked: (
+        Annotated[
+            str,
+            _says(
+                "The label that the rule names, where it is another one: a broader one (`Alarm` of "
+                "a `Siren`), or a kind (`Bark` of a `Dog`)."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     id: (
         Annotated[
             str,
             _says(
                 "Identifier of the event, as in JSON Lines and on the page: the same as it begins, "
-                "goes on and ends; absent for `quiet`, `lost` and `back`."
+                "goes on and ends; of the first one where an alarm goes on as a siren; absent for "
+                "`quiet`, `lost` and `back`."
             ),
         ]
         | UnsetType
@@ -122,6 +133,7 @@ def describe_message(message: Message) -> MessageRecord:
         source=message.source,
         label=message.label,
         name=message.name,
+        asked=UNSET if message.asked is None else message.asked,
         id=UNSET if message.event_id is None else message.event_id,
         score=UNSET if message.score is None else round(float(message.score), 4),
         time=UNSET if onset_us is None else local_time(onset_us, zone),

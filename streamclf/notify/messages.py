@@ -33,6 +33,9 @@ class Message:
         targets: Names of the targets that it goes to; empty where the rule names none.
         moment_us: The moment that it is about, from which the rule's cooldown counts; None for one
             that counts for nothing.
+        asked: The label that the rule names where it is another one than `label`: a broader one, or
+            a kind that is told by `label`.
+        asked_name: That label as people read it.
     """
 
     token: str
@@ -51,3 +54,5 @@ class Message:
     offset_us: int | None = None
     count: int = 1
     moment_us: int | None = None
+    asked: str | None = None
+    asked_name: str | None = None

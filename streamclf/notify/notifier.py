@@ -357,11 +357,14 @@ class Notifier:
         return True
 
 
+_TEXTS = ("rule", "source", "label", "name", "text", "event_id", "asked", "asked_name")
+
+
 def _encodable(message: Message) -> Message:
     """Escape what UTF-8 cannot hold in its texts, such as parts of the names of some files."""
     texts = {
         name: said.encode("utf-8", "backslashreplace").decode()
-        for name in ("rule", "source", "label", "name", "text", "event_id")
+        for name in _TEXTS
         if (said := getattr(message, name)) is not None and not said.isascii()
     }
     return replace(message, **texts)

@@ -18,6 +18,7 @@ from streamclf.notify.messages import Message, Occasion
 FIELDS = {
     "name": "the sound as people read it; empty with lost",
     "label": "the model's identifier of the sound; empty with lost",
+    "asked": "what the rule names: Alarm where {name} is Siren; mostly the same as {name}",
     "source": "name of the source",
     "rule": "name of the rule",
     "time": "when it began, by the place's clock: 22:14:03; with quiet or lost, since when",
@@ -39,6 +40,8 @@ DEFAULTS: Mapping[Occasion, str] = {
 """Templates of rules that have none."""
 REPEATED = "{source}: {name}, {count} times by {time}"
 """Template of a rule that has ``repeats`` and no template."""
+REPEATED_OF_SEVERAL = "{source}: {asked}, {count} times by {time}, last {name}"
+"""The same where the rule names a broader label."""
 LONGEST = 2000
 """Most characters of a template; several services take no longer messages."""
 
@@ -84,6 +87,7 @@ def fill_template(text: str, message: Message, until_us: int) -> str:
     values = {
         "name": message.name,
         "label": message.label,
+        "asked": message.asked_name or message.name,
         "source": message.source,
         "rule": message.rule,
         "time": "" if begun is None else f"{begun:%H:%M:%S}",

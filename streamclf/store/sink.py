@@ -41,6 +41,7 @@ from streamclf.store.statements import (
     OUTDATE_RECORDING,
     UPSERT_EVENT,
     UPSERT_MINUTE,
+    UPSERT_MODEL,
     UPSERT_RECORDING,
     UPSERT_SOURCE,
 )
@@ -174,13 +175,13 @@ class StoreSink(Sink):
         self._opening += [
             (UPSERT_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
             (
-                "INSERT OR IGNORE INTO models (name, version, sha256, display_names) "
-                "VALUES (:name, :version, :sha256, :display_names)",
+                UPSERT_MODEL,
                 {
                     "name": model.name,
                     "version": model.version,
                     "sha256": model,
                     "display_names": json.dumps(dict(stream.display_names)),
+                    "broader": json.dumps(dict(stream.broader)),
                 },
             ),
         ]

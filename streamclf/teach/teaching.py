@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from streamclf.core.card import Card, Taught
-from streamclf.core.label_choice import plain_name
+from streamclf.core.label_names import plain_name
 from streamclf.core.text_format import format_count
 from streamclf.model.model_file import Model
 from streamclf.store.listing import StoredEvent
