@@ -26,13 +26,15 @@ TONES = [
 ]
 
 
-@pytest.fixture
-def teacher(tmp_path: Path) -> Path:
-    """Weights of nobody in particular, as the authors' file holds theirs."""
-    torch.manual_seed(4)
-    network = EfficientAT()
-    path = tmp_path / "mn04.pt"
-    torch.save(network.state_dict(), path)
+@pytest.fixture(scope="session")
+def teacher(shared_folder: Path) -> Path:
+    """Weights of nobody in particular, as the authors' file holds theirs; for all to read."""
+    path = shared_folder / "teacher" / "mn04.pt"
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            torch.manual_seed(4)
+            torch.save(EfficientAT().state_dict(), path)
     return path
 
 
