@@ -48,7 +48,8 @@ def of(path: str, begun: datetime | None, heard_s: float, events=(), gaps=(), **
 RUNS = [
     of("north/a.wav", NIGHT, 5400, [Heard("owl", 60.5, 2.5, 0.75), Heard("fox", 3700, 9, 0.625),
                                     Heard("owl", 5300.25, 4, 0.875)], [(100.5, 20, "damaged")],
-       level=-40.0, display_names={"owl": "Tawny owl", "fox": "Fox"}),
+       level=-40.0, display_names={"owl": "Tawny owl", "fox": "Fox", "bird": "Bird"},
+       broader={"owl": ["bird"]}),
     of("north/b.wav", NIGHT + timedelta(hours=9), 600, [Heard("owl", 1, 2, 0.5)], level=-30.0,
        state="cut"),
     of("north/old.wav", None, 60, [Heard("crow", 2.5, 2)]),
@@ -81,6 +82,7 @@ QUESTIONS = [
     ("--format", "raven", "--min-score", "0.7"),
     ("--format", "audacity", "--source", "a.wav"),
     ("--format", "csv", "--since", "2026-04-02 06:10", "--label", "Wren"),
+    ("--by", "label", "--label", "Bird"),
 ]
 
 

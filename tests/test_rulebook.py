@@ -196,7 +196,7 @@ def test_a_change_of_other_rules_keeps_what_a_rule_knows(hearing, data):
 
 ALARM = (
     # An alarm that turns out to be a siren, and falls back; then a bell by itself, and two dogs.
-    Sound("alarm", 10, 5, end_known_s=2.4), Sound("siren", 14.5, 10, end_known_s=2.4),
+    Sound("alarm", 10, 5, 0.6, end_known_s=2.4), Sound("siren", 14.5, 10, end_known_s=2.4),
     Sound("alarm", 25, 3, end_known_s=2.4), Sound("bell", 100, 2), Sound("dog", 101, 2),
 )  # fmt: skip
 ALARM_RULES = [
@@ -206,6 +206,7 @@ ALARM_RULES = [
     Rule("goes on", on="ongoing", labels=("Alarm",), cooldown=10),
     Rule("quiet", on="quiet", labels=("Alarm",), lasting=60),
     Rule("each", labels=("Alarm", "Siren")), Rule("siren", labels=("siren",)),
+    Rule("sure", labels=("Alarm",), min_score=0.7),
 ]  # fmt: skip
 
 
@@ -226,6 +227,7 @@ def test_a_broader_label_is_one_sound_however_many_events_it_has():
         "each": ["yard: Alarm since 21:00:10", "yard: Siren since 21:00:14",
                  "yard: Bell since 21:01:40"],
         "siren": ["yard: Siren since 21:00:14"],
+        "sure": ["yard: Siren since 21:00:10", "yard: Bell since 21:01:40"],
     }  # fmt: skip
     (bell,) = [each for each in told if each.rule == "begun" and each.label == "bell"]
     assert (bell.name, bell.asked, bell.asked_name) == ("Bell", "alarm", "Alarm")

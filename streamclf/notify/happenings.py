@@ -56,11 +56,15 @@ class SoundHappened:
         """Tell which label with that name it is, or is narrower than, see `Vocabulary.meant`."""
         return self._names.meant(said).get(self.label)
 
+    def is_narrower_than(self, label: str) -> bool:
+        """Whether its label is narrower than another one."""
+        return label in self._names.broader_than(self.label)
+
     def names_better_than(self, other: SoundHappened) -> bool:
         """Whether it says more exactly or more surely than another event what a sound is."""
-        if self.label in self._names.broader_than(other.label):
+        if other.is_narrower_than(self.label):
             return False
-        return other.label in self._names.broader_than(self.label) or self.score > other.score
+        return self.is_narrower_than(other.label) or self.score > other.score
 
     @property
     def _names(self) -> Vocabulary:

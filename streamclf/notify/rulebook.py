@@ -482,7 +482,8 @@ class RuleBook:
         count: int = 1,
     ) -> Message:
         first = sound.first
-        heard = first if rule.on == "begin" else sound.surest
+        # A begin is told by the event that was known first, or by the one that is sure enough.
+        heard = first if rule.on == "begin" and not rule.min_score else sound.surest
         other = asked != heard.label
         message = Message(
             token=_token(rule, first.source, first.event_id, moment_us),
@@ -504,7 +505,7 @@ class RuleBook:
             asked=asked if other else None,
             asked_name=_name(asked, heard) if other else None,
         )
-        several = other and rule.message is None and rule.repeats > 1
+        several = rule.message is None and rule.repeats > 1 and heard.is_narrower_than(asked)
         template = REPEATED_OF_SEVERAL if several else rule.template
         return replace(message, text=fill_template(template, message, moment_us))
 

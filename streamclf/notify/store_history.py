@@ -28,7 +28,7 @@ source_id = {_SOURCE} AND max(score, highest_score) >= :min_score
 AND (:lasting_us = 0 OR offset_us - onset_us >= :lasting_us)"""
 _LAST_TOLD = """
 SELECT body FROM messages WHERE rule = :rule AND source = :source AND occasion != 'test'
-AND (label = :label OR body LIKE '%"asked":%') ORDER BY told_us DESC, id DESC"""
+AND (label = :label OR body LIKE '%"asked":"%') ORDER BY told_us DESC, id DESC"""
 _LAST_OF_RULES = """
 SELECT rule, max(told_us) FROM messages WHERE occasion != 'test' GROUP BY rule"""
 _EVENTS = f"""
