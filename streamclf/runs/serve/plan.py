@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from streamclf.core.errors import ModelError, UsageError
+from streamclf.core.errors import ModelError, ProviderError, UsageError
 from streamclf.core.redaction import mask_text, mask_url, one_line
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
@@ -84,6 +84,8 @@ class StreamPlan:
             yield
         except UsageError as error:
             raise UsageError(self.place(str(error))) from error
+        except ProviderError as error:  # it begins with the word provider
+            raise type(error)(self.place(f"--{error}")) from error
         except ModelError as error:
             raise type(error)(self.place(f"--model {error}")) from error
 
