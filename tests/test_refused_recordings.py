@@ -70,6 +70,8 @@ def test_headerless_samples_show_the_way_out(tmp_path):
 
 def test_a_file_of_zeros_and_a_coding_of_its_maker_are_no_damage(tmp_path):
     (tmp_path / "x.wav").write_bytes(bytes(5000))
+    (tmp_path / "x.onnx").write_bytes(bytes(range(256)) * 20)
+    assert fail(tmp_path / "x.onnx") == "is a model, not a recording: --model takes it"
     (tmp_path / "x.wac").write_bytes(b"WAac" + bytes(range(256)) * 20)
     assert fail(tmp_path / "x.wav") == (
         "begins with zeros where its header should be: its recorder did not finish it, or the card "

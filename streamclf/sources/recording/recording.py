@@ -379,6 +379,8 @@ def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
         return FILE_PLAYLIST
     if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
         return "holds text, not audio"
+    if pure_path(path).suffix.lower() == ".onnx":
+        return "is a model, not a recording: --model takes it"
     if not any(head):
         return (
             "begins with zeros where its header should be: its recorder did not finish it, or the "
