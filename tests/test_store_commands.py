@@ -315,7 +315,8 @@ def test_a_live_run_s_lines_are_its_export(tmp_path, streamclf, tone_model, writ
 RUNS = (
     "SELECT token, sources.name, coalesce(path, ''), sample_rate, first_position, "
     "elapsed_samples, heard_samples, gap_samples, rows_lost, runs.state, begun_us / 1000, "
-    "utc_offset_min FROM runs JOIN sources ON source_id = sources.id "
+    "utc_offset_min, models.name, version, sha256 FROM runs "
+    "JOIN sources ON source_id = sources.id JOIN models ON model_id = models.id "
     "LEFT JOIN recordings ON recording_id = recordings.id ORDER BY token"
 )
 EVENTS = (
@@ -420,6 +421,8 @@ def test_lines_of_a_batch_give_the_store_of_the_batch(
         "FROM runs JOIN recordings ON recording_id = recordings.id "
         "JOIN sources ON source_id = sources.id ORDER BY path"
     )
+    models = "SELECT DISTINCT models.name, version FROM runs JOIN models ON model_id = models.id"
+    assert rows(other, models) == ([("tones", "1")] if resume else [("unknown", "")])
     if resume:
         assert rows(own, heard) == rows(other, heard)
         minutes = "SELECT minute_us, heard_samples FROM levels WHERE minute_us ORDER BY minute_us"
@@ -433,8 +436,17 @@ def test_lines_of_a_batch_give_the_store_of_the_batch(
     result = streamclf("store", "import", "all.jsonl", "--store", own)
     assert "new are 0 events, 0 gaps and 0 runs" in result.out
     # And what was imported is not taken for done by a batch that resumes.
-    result = streamclf(*command[:5], "--store", other, "--resume")
-    assert "0 of 3 recordings had been done before" in result.err
+    # Heard again by the same model, they are not there twice.
+    third = tmp_path / "third.db"
+    assert streamclf("store", "export", "--store", own, "-o", "own.jsonl").code == 0
+    assert streamclf("store", "import", "own.jsonl", "--store", third).code == 0
+    for store in (other, third):
+        result = streamclf(*command[:5], "--store", store, "--resume")
+        assert "0 of 3 recordings had been done before" in result.err
+    assert rows(third, columns) == rows(own, columns)
+    assert rows(third, models.replace("version", "sha256")) == (
+        rows(own, models.replace("version", "sha256"))
+    )
 
 
 def test_relative_names_begin_at_the_folder_that_is_told(tmp_path, streamclf):
