@@ -310,6 +310,54 @@ def test_a_live_run_s_lines_are_its_export(tmp_path, streamclf, tone_model, writ
     assert sorted(map(str, exported)) == sorted(map(str, wrote))
 
 
+def test_a_store_that_is_damaged_in_the_middle_is_rescued(tmp_path, streamclf):
+    store, rescued = tmp_path / "x.db", tmp_path / "rescued.db"
+    with Store(store, report=print, live=True) as opened:
+        for name in ("yard", "hall"):
+            sink = opened.sink(name)
+            sink.begin(made_stream(run=name))
+            position = 0
+            for _ in range(1500):
+                position = hear_event(sink, position)
+            sink.close()
+    events = set(rows(store, "SELECT token, onset FROM events JOIN runs ON run_id = runs.id"))
+    assert len(events) == 3000
+    whole = bytearray(store.read_bytes())
+    size = rows(store, "PRAGMA page_size")[0][0]
+    pages = [  # 13: a leaf of a table
+        number
+        for number in range(1, len(whole) // size)
+        if whole[number * size] == 13 and b"dog" in whole[number * size : (number + 1) * size]
+    ]
+    damaged = pages[5:7] + pages[11:12]
+    for number in damaged:
+        whole[number * size : (number + 1) * size] = b"\xff" * size
+    store.write_bytes(whole)
+    assert streamclf("store", "export", store).code == 1
+    lines = tmp_path / "x.jsonl"
+    result = streamclf("store", "export", "--rescue", store, "-o", lines)
+    assert result.code == 0
+    assert store.read_bytes() == whole
+    assert streamclf("store", "import", lines, "--store", rescued).code == 0
+    left = set(rows(rescued, "SELECT token, onset FROM events JOIN runs ON run_id = runs.id"))
+    assert left < events
+    assert 0 < len(events - left) < 3000 * 4 / len(pages)
+    told = f"warning: events: {len(left):,} rows read; rows in 2 damaged places cannot be read"
+    assert told.replace(",", "") in result.err.replace(",", "")
+    assert faults(rescued) == []
+    assert rows(rescued, "SELECT token, elapsed_samples, state FROM runs ORDER BY 1") == [
+        (name, 1_500_000, "ended") for name in ("hall", "yard")
+    ]
+
+
+def test_a_store_of_which_nothing_is_left_cannot_be_rescued(tmp_path, streamclf):
+    store = tmp_path / "x.db"
+    store.write_bytes(b"\xff" * 8192)
+    result = streamclf("store", "export", "--rescue", store)
+    assert (result.code, result.out) == (1, "")
+    assert f"{store}: nothing of it can be read: file is not a database" in result.err
+
+
 # Import.
 
 RUNS = (
