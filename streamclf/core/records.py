@@ -47,6 +47,17 @@ class ModelIdentity:
     version: str
     file: str = ""
 
+    @property
+    def spoken(self) -> str:
+        """Name and version: ``pocket 11``."""
+        return f"{self.name} {self.version}"
+
+    @classmethod
+    def parse(cls, spoken: str) -> ModelIdentity:
+        """Read name and version."""
+        name, _, version = spoken.rpartition(" ")
+        return cls(name or version, version if name else "")
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureFormat:
