@@ -463,7 +463,11 @@ class _FrameTimeline:
 
 
 def _waveform(frame: Any) -> Waveform:
-    samples = frame.to_ndarray()
+    if frame.format.name in ("s64", "s64p"):  # PyAV makes no array of these
+        planes = [np.frombuffer(bytes(plane), np.int64) for plane in frame.planes]
+        samples = np.stack(planes)[:, : frame.samples * len(frame.layout.channels) // len(planes)]
+    else:
+        samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
     return np.ascontiguousarray(to_float(samples))
