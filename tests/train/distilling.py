@@ -19,6 +19,7 @@ from train.distillation import fresh, heard
 from train.nets.efficientat import EfficientAT
 
 RATE = 16000
+PER_SHARD, BATCH = 4, 2
 PASSES = {"pocket": 1, "teacher": 2}
 
 TONES = [
@@ -85,10 +86,11 @@ def learned(distil_once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch) -> None:
-    """Shards of eight mixtures."""
-    monkeypatch.setattr(heard, "PER_SHARD", 8)
-    monkeypatch.setattr(distil, "PER_SHARD", 8)
-    monkeypatch.setattr(fresh, "PER_SHARD", 8)
+    """Shards of few mixtures."""
+    for module in (distil, fresh, heard):
+        monkeypatch.setattr(module, "PER_SHARD", PER_SHARD)
+    for module in (fresh, heard):
+        monkeypatch.setattr(module, "AT_ONCE", PER_SHARD)
     monkeypatch.setattr(distil, "TOGETHER", 2)
     monkeypatch.setattr(distil, "EVERY", 1)
 
@@ -108,6 +110,6 @@ def make_clips(*tones: tuple[str, float, float]) -> ClipSet:
 def run(sounds: Path, teacher: Path, cache: Path, save: Path, *more: str) -> int:
     return distil.main(
         ["--sounds", str(sounds), "--teacher", str(teacher), "--shards", "2", "--passes", "2",
-         "--batch", "4", "--cache", str(cache), "--save", str(save), "--precision", "32-true",
-         "--accelerator", "cpu", *more]
+         "--batch", str(BATCH), "--cache", str(cache), "--save", str(save), "--accelerator", "cpu",
+         "--precision", "32-true", *more]
     )  # fmt: skip
