@@ -224,6 +224,7 @@ def test_a_stream_that_fails_later_has_started_once(classifier):
 def test_a_start_tells_how_the_stream_is_listened_to(tmp_path):
     card = toys.toy_card(
         temperature=2.0, display_names={"low": "Low tone"}, unknown=Unknown(0.4),
+        broader={"high": ["middle"]},
     )  # fmt: skip
     path = toys.write_tone_detector(tmp_path / "tones.onnx", card)
     how = {"thresholds": Thresholds(0.7, 0.5), "labels": frozenset({"low", "high"})}
@@ -231,6 +232,7 @@ def test_a_start_tells_how_the_stream_is_listened_to(tmp_path):
     assert start.thresholds == {"low": 0.7, "high": 0.7}
     assert start.display_name("low") == "Low tone"
     assert (start.temperature, start.unknown) == (2.0, Unknown(0.4))
+    assert start.broader == {"high": ["middle"]}
 
 
 def test_a_live_start_is_named_by_when_its_first_audio_sounded(classifier):
@@ -334,6 +336,7 @@ def test_a_recordings_start_survives_being_packed(started):
     start = StreamStarted(
         "a\n.wav", 8000, ["dog", "übel"], "multi-label", started, Unknown(0.25),
         display_names={"dog": "Dog"}, thresholds={"dog": 0.1}, temperature=0.7, position=2**40,
+        broader={"dog": ["übel"]},
     )  # fmt: skip
     again = unpack(pack(start))
     assert again == start
