@@ -283,7 +283,8 @@ def run(commands: Sequence[Sequence[str]]) -> Cost:
         time.sleep(LOOK_S)
     for process in processes:
         said = process.communicate()[1]
-        if process.returncode not in (0, 1):  # 1: the damaged recordings
+        # 1: the damaged recordings
+        if process.returncode not in (0, 1) or "does not start" in said:
             raise SystemExit(said)
     return Cost(sum(taken.values()), wall_s)
 

@@ -50,7 +50,8 @@ def test_a_local_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(PlaceError) as raised:
             place.put_whole("events/a/1.parquet", b"second")
     assert str(raised.value) == (
-        f"{tmp_path}/results/events/a/1.parquet: cannot be written: no space left on device"
+        f"{tmp_path}/results/events/a/1.parquet: cannot be written: no space left on device: make "
+        "room, and the same command goes on"
     )
     assert place.read("events/a/1.parquet") == b"first"
     assert [path.name for path in (tmp_path / "results/events/a").iterdir()] == ["1.parquet"]

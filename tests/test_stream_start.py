@@ -35,6 +35,7 @@ from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
+from streamclf.sources.retried import RetriedSource
 from streamclf.sources.simulated.fake_backend import FakeBackend
 from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.raw_format import RawFormat
@@ -346,3 +347,20 @@ def test_a_recordings_start_survives_being_packed(started):
 def test_a_clock_cannot_be_packed():
     with pytest.raises(TypeError):
         pack(StreamStarted("mic", 8000, ["dog"], "multi-label", clock=LocalClock(), live=True))
+
+
+@pytest.mark.parametrize("speed", [0, 1000])
+@pytest.mark.parametrize("served", [False, True])
+def test_no_time_of_a_recording_played_fast_lies_in_the_future(
+    speed, served, classifier, write_wav
+):
+    path = write_wav(toys.tone(1000, 60))
+
+    def play() -> Source:
+        return SimulatedMicrophone(path, speed=speed)
+
+    began = datetime.now(UTC)
+    start = listen(classifier, RetriedSource("sim", play) if served else play()).start
+    end = start.moment(60 * toys.RATE)
+    assert began - timedelta(seconds=1) < end <= datetime.now(UTC)
+    assert end - start.moment(0) == timedelta(seconds=60)

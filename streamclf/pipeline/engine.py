@@ -403,7 +403,9 @@ class Engine:
         if self.read_ahead:
             items = read_ahead(items)
         if source.live:
-            items = self.clock.watch(items, lambda: source.keeps_time)
+            items = self.clock.watch(
+                items, lambda: source.keeps_time, ahead_s=lambda: _ahead_s(source)
+            )
         return items
 
     def _results(
@@ -484,6 +486,13 @@ class Engine:
                 self.statistics.elapsed_samples = item.end - start
                 on_audio(item)
             yield item
+
+
+def _ahead_s(source: Source) -> float:
+    """Seconds by which a recording runs ahead of the clock that is played faster than it sounds."""
+    if source.keeps_time or source.duration_s is None:
+        return 0.0
+    return source.duration_s * (1 - 1 / source.pace) if source.pace else source.duration_s
 
 
 def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
