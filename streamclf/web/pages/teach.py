@@ -25,7 +25,15 @@ from streamclf.store.said_labels import find_said_label
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.kept_moments import KeptMoment, moment_of, parse_moment
 from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip
-from streamclf.teach.teaching import AT_MOST, FEW, Sound, find_sound, tell_duration, tell_times
+from streamclf.teach.teaching import (
+    AT_MOST,
+    FEW,
+    Sound,
+    advise_more,
+    find_sound,
+    tell_duration,
+    tell_times,
+)
 from streamclf.web.asking import ask, change, now, understands
 from streamclf.web.bodies import read_form
 from streamclf.web.context import CONTEXT, WebContext
@@ -222,11 +230,11 @@ def _tell(learned: Learned, names: LabelNames) -> Iterator[str]:
     )
     if lesson.heard_as and not learned.sound.silences:
         named = ", ".join(f"{names(label)} ({n})" for label, n in lesson.heard_as)
-        yield f"{learned.card.name} takes the examples for {named}, and goes on to do so."
+        yield f"{learned.card.name} takes the examples for {named}, and goes on doing so."
     way = "with each example left out in turn" if n_examples > 1 else "made of the one example"
     yield f"In scenes with noise and rooms, {way}, it finds {lesson.n_found} of {lesson.n_scenes}."
-    if n_examples < FEW:
-        yield f"{FEW} examples or more, of different days, make it surer."
+    if advice := advise_more(n_examples):
+        yield advice
 
 
 def _tell_past(learned: Learned) -> str:
