@@ -1,9 +1,10 @@
 """The bar of a taught label: the value that a window's sum must reach for the sound to be told.
 
 Two curves over all possible bars decide: which part of the examples' scenes would be found, and how
-many events an hour would be false. Both are counted as events are detected, from averages of
-scores and from single windows that leave no doubt. The bar with the best F1 is taken, for a sound that comes `TIMES_AN_HOUR`; it rises until
-the past has at most as many events as are wanted, unless the examples would be lost.
+many events an hour would be false. Both are counted as events are detected: from averages of
+scores, and from single windows that leave no doubt. The bar with the best F1 is taken, for a sound
+that comes `TIMES_AN_HOUR`; it rises until the past has at most as many events as are wanted, unless
+the examples would be lost.
 
 A past of a few hours says little about a week. So where few events are left in it, their number is
 taken to fall exponentially as the bar rises.
