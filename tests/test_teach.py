@@ -412,6 +412,8 @@ def test_more_events_than_wanted_are_told_with_a_way_out_that_helps():
     alone = answer("my phone", 1)
     assert "Was it something else? Teach again with --not hall@1.0s+1.0s, or with a lower" in alone
     assert "One example is enough for a sound that hardly varies" in alone
+    assert "it finds 3 of 4 (made of the one example)." in alone
+    assert "If it did sound then, teach it from more examples" in answer("my phone", 0)
     told = answer("my phone", 30)
     assert "teach again with their names: --not hall@1.0s+1.0s ...\n" in told.lower()
     assert "That is more than 3 a week (--at-most)" in told

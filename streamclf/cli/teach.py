@@ -330,10 +330,10 @@ class _Answer:
         if self.sound.silences:
             names = ", ".join(map(card.display_name, self.sound.silences))
             yield f"While it sounds, {names} is not told; its scores stay as they are."
-        way = "left out in turn" if n_examples > 1 else "itself"
+        way = "each example left out in turn" if n_examples > 1 else "made of the one example"
         yield (
-            f"In scenes with noise and rooms it finds {lesson.n_found} of {lesson.n_scenes} (each "
-            f"example {way})."
+            f"In scenes with noise and rooms it finds {lesson.n_found} of {lesson.n_scenes} "
+            f"({way})."
         )
         if advice := advise_more(n_examples):
             yield advice
@@ -353,7 +353,10 @@ class _Answer:
             return
         length = tell_duration(past.seconds)
         if not events:
-            yield f"In the past ({length}) it would not have been heard."
+            yield (
+                f"In the past ({length}) it would not have been heard. If it did sound then, "
+                "teach it from more examples, or with a higher --at-most."
+            )
             return
         yield f"In the past ({length}) it would have been heard {tell_times(len(events))}:"
         surest = sorted(self.past_events, key=lambda each: -each[0].score)[:MOST_LINES]
