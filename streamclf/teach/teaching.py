@@ -169,6 +169,16 @@ def _describe_origin(
     return Taught([each.name for each in examples], told_apart, today)
 
 
+def advise_more(n_examples: int) -> str:
+    """Say what more examples would do; nothing where there are `FEW` or more."""
+    if n_examples >= FEW:
+        return ""
+    more = f"{FEW} examples or more, of different days, find more of it"
+    if n_examples == 1:
+        return f"One example is enough for a sound that hardly varies, such as a chime; {more}."
+    return f"{more}."
+
+
 def tell_duration(seconds: float) -> str:
     """Write how long a past is: ``14 days``, ``7 hours``, ``12 minutes``, ``37 seconds``."""
     if seconds >= 2 * 86_400:
