@@ -39,6 +39,7 @@ from streamclf.dashboard.widgets.health import describe as describe_health
 from streamclf.dashboard.widgets.large_text import render_large
 from streamclf.dashboard.widgets.row_order import SWAP_DELAY_S, DampedRows
 from streamclf.dashboard.widgets.text import fit_exactly, fit_words, join_fitting
+from streamclf.dashboard.widgets.timeline import Timeline
 from streamclf.pipeline.audio_columns import Column
 
 SCORES = st.dictionaries(st.integers(0, 5), st.integers(1, 20).map(lambda n: n / 20), max_size=6)
@@ -128,6 +129,23 @@ def test_what_sounds_is_the_largest_thing_on_the_screen(tmp_path, tone_model, si
         assert "nothing above threshold" in "".join(lines_of(headline))
 
     drive(app, script, size=size)
+
+
+def test_the_timeline_has_rows_first_for_what_was_told(tmp_path, tone_model):
+    app = make_dashboard(tmp_path, tone_model, Script(SCENE[: 5 * toys.RATE]))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 5))
+        timeline, picture = app.query_one(Timeline), app.take_snapshot()
+
+        def first_row(*told: str) -> str:
+            timeline._labels = []  # rows stay where they are, but for another model
+            entries = [Entry("event", label, 1, 2, 2, 0.1, None, 3) for label in told]
+            return timeline.draw(replace(picture, entries=entries), 80, 3)[0][0].text.strip()
+
+        assert [first_row(), first_row("low"), first_row("high")] == ["quiet", "low", "high"]
+
+    drive(app, script, size=(120, 40))
 
 
 def test_an_event_that_goes_on_sounds_though_its_score_is_below_the_threshold(tmp_path, tone_model):
