@@ -30,7 +30,8 @@ class OutputOptions:
     """The outputs of a run, besides and including standard output.
 
     Attributes:
-        files: For events, a sink each; a name with ``{stem}`` or ``{dir}`` is a file a recording.
+        files: For events, a sink each; a name with ``{stem}``, ``{name}`` or ``{dir}`` is a file a
+            recording.
         format: Of standard output; None for text on a terminal, else JSON Lines.
         updates: Whether there are lines of the best labels at each hop (live).
         summary: Whether a recording gets one answer in place of its events.

@@ -200,8 +200,8 @@ def _or_none(value: float | str | None) -> str:
 def _check_file(path: Path, n_writers: int) -> None:
     if is_template(path):
         raise UsageError(
-            f"--output {path}: {{stem}} and {{dir}} stand for a recording's name, and there is "
-            "none: name a file"
+            f"--output {path}: {{stem}}, {{name}} and {{dir}} stand for a recording's name, and "
+            "there is none: name a file"
         )
     if n_writers > 1 and format_of(path) == "audacity":
         raise UsageError(
