@@ -193,8 +193,8 @@ class _RunCheck:
             model = replace(model, name=trained["file"])
         settings = _settings_of(said)
         engine = Engine(Classifier(open_model(model), features=said["features"]), settings)
-        kept = {name: said[name] for name in ("scores", "features", "levels")}
-        rules = self._description["rules"]
+        kept = {name: said.get(name, True) for name in ("scores", "features", "levels")}
+        rules = self._description.get("rules")
         hearing = Hearing(model, settings, ThresholdOptions(), **kept, rules=rules)
         runner = Runner(self._results.url, hearing, archive=archive, engine=engine)
         if runner.run != self._run:
