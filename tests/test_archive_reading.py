@@ -108,12 +108,12 @@ def indexed(both, tmp_path_factory):
 
 @pytest.fixture
 def asked(streamclf, both, indexed):
-    """Ask all; the store knows recordings by their absolute paths."""
+    """Ask both, and of each third question the index; the store knows recordings by their
+    absolute paths."""
 
     def ask(command: str, *arguments: object):
-        store, *results = (
-            streamclf(command, "--store", each, *arguments) for each in (*both, indexed)
-        )
+        places = (*both, indexed) if arguments in QUESTIONS[::3] else both
+        store, *results = (streamclf(command, "--store", each, *arguments) for each in places)
         return store.out.replace(f"{ROOT}/", "").replace(ROOT, "2026"), results
 
     return ask

@@ -307,19 +307,22 @@ class RemotePlace(Place):
                 if isinstance(error, _LASTING) or _LASTING_NAMES.search(type(error).__name__):
                     raise PlaceError(f"{shown}: {what}: {reason}") from None
             spent_s = time.monotonic() - began
-            if n_tries < patience.tries:
-                gives_up = self._closed.wait(wait_s)
-            else:
-                gives_up = not self._has_answered or spent_s >= patience.outage_s
-                if not gives_up:
-                    self._tell_outage(f"{shown}: {what} for {spent_s:.0f} s: {reason}")
-                    gives_up = self._hurried.wait(wait_s)
-            if gives_up:
+            told = f"{shown}: {what} for {spent_s:.0f} s: {reason}"
+            if self._gives_up(n_tries, wait_s, spent_s, told):
                 break
             wait_s = min(2 * wait_s, patience.limit_s)
         if self._closed.is_set():
             raise PlaceError(f"{shown}: {what}: stopped")
         raise PlaceError(f"{shown}: {what}, {n_tries} tries in {spent_s:.0f} s: {reason}")
+
+    def _gives_up(self, n_tries: int, wait_s: float, spent_s: float, told: str) -> bool:
+        """Wait before the next try of a request; returns whether there is none."""
+        if n_tries < self._patience.tries:
+            return self._closed.wait(wait_s)
+        if not self._has_answered or spent_s >= self._patience.outage_s:
+            return True
+        self._tell_outage(told)
+        return self._hurried.wait(wait_s)
 
     def _note_answer(self) -> None:
         self._has_answered = True

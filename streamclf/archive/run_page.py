@@ -74,7 +74,9 @@ def begin_run(
 
 def describe_versions(page: dict[str, Any]) -> str:
     """Tell in a line that another streamclf began a run; empty where it was this one."""
-    begun, rules = page["streamclf"], page.get("rules", 0)
+    begun, rules = page["streamclf"], page.get("rules")
+    if rules is None:
+        return ""  # of a form before there were any
     if rules != EVENT_RULES:
         return (
             f"warning: run {page['run']} was begun by streamclf {begun} with event rules {rules}; "
