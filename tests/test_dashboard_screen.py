@@ -127,6 +127,14 @@ def test_what_sounds_is_the_largest_thing_on_the_screen(tmp_path, tone_model, si
         picture = replace(app.take_snapshot(), values=np.zeros(4, np.float32), entries=[])
         headline.show(picture)
         assert "nothing above threshold" in "".join(lines_of(headline))
+        # Three rows hold the first words of a long name, and what else sounds beside them.
+        lines = headline._draw_names(["Vehicle horn, car horn, honking", "Beep"], 80, 3)
+        texts = ["".join(segment.text for segment in line) for line in lines]
+        assert [line.rstrip() for line in render_large("Vehicle horn", 78, 3)] == [
+            text.removeprefix(" ").partition("  car horn, honking + Beep")[0].rstrip()
+            for text in texts
+        ]
+        assert texts[1].endswith("  car horn, honking + Beep")
 
     drive(app, script, size=size)
 
