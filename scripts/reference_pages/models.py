@@ -45,13 +45,12 @@ def model_page(name: str) -> str:
         f"| hears | {card.window_s:g} s at {card.sample_rate} Hz |",
         f"| answers | {card.task}, {card.activation}, temperature {card.temperature:g} |",
         f"| shorter recordings | filled by `{card.fill}` |",
-        f"| stricter thresholds | `--target-precision` {', '.join(stricter) or 'none'} |",
+        f"| other thresholds | `--target-precision` {', '.join(stricter) or 'none'} |",
         "",
         "## Sounds",
         "",
         "An event begins when its averaged score reaches the first figure, and it ends when the "
-        "score falls below the second. The others are thresholds at a stricter "
-        "`--target-precision`.",
+        "score falls below the second. The others are thresholds at a `--target-precision`.",
         "",
         "| label | what people read | on | off |" + "".join(f" on at {p} |" for p in stricter),
         "|---|---|---|---|" + "---|" * len(stricter),

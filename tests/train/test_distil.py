@@ -281,7 +281,10 @@ def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
     arguments += ["--start", str(learned), "--save", str(tmp_path / "named")]
     others = ["--strangers", "x", "--heard", "x.npz", "--audioset", "x.csv"]
     assert train_network("pocket", [*arguments, *others]) == 2
-    assert f"--strangers are for streamed layers, {learned} has others" in capsys.readouterr().err
+    assert f"--strangers needs streamed layers, {learned} has others" in capsys.readouterr().err
+    others[0] = "--more-speech"
+    assert train_network("pocket", [*arguments, *others]) == 2
+    assert "adds to that of --speech-music DIR: name that" in capsys.readouterr().err
     assert train_network("pocket", arguments) == 0
     named = distil.RunFolder.open(tmp_path / "named")
     config = named.read_json("config.json")
