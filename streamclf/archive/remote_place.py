@@ -25,11 +25,11 @@ from streamclf.archive.place import (
 )
 from streamclf.archive.remote_file import FIRST_BYTES, RemoteFile, run_aside
 from streamclf.core import log
+from streamclf.core.audio_endings import SUFFIXES
 from streamclf.core.errors import PlaceError, UsageError
 from streamclf.core.find_audio_files import is_hidden
 from streamclf.core.redaction import HIDDEN, mask_text, one_line
 from streamclf.core.text_format import format_count
-from streamclf.sources.recording.audio_endings import SUFFIXES
 
 T = TypeVar("T")
 

@@ -62,7 +62,7 @@ def find_stream(connection: sqlite3.Connection, source: str, run: str) -> int:
 
 def is_recording(source: str) -> bool:
     """Whether a source, as lines name it, looks like a recording."""
-    from streamclf.sources.recording.audio_endings import SUFFIXES
+    from streamclf.core.audio_endings import SUFFIXES
 
     if "://" in source or source.startswith("sim:"):
         return False

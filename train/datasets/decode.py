@@ -14,9 +14,9 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from streamclf.core.audio_endings import SUFFIXES
 from streamclf.sources.containers.find_parts import find_parts
 from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
-from streamclf.sources.recording.audio_endings import SUFFIXES
 from train.base.errors import DatasetError
 from train.datasets.prepared import FULL_SCALE
 

@@ -10,11 +10,11 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamclf.core.audio_endings import SUFFIXES
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import RecordingError
 from streamclf.core.find_audio_files import FolderWalk, is_hidden
 from streamclf.core.text_format import format_count
-from streamclf.sources.recording.audio_endings import SUFFIXES
 from streamclf.sources.recording.passed_over import describe_passed_over
 from streamclf.sources.recording.playlists import check_name
 

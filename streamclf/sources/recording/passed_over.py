@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from streamclf.core.audio_endings import OTHERS, UNREADABLE
 from streamclf.core.text_format import format_count
-from streamclf.sources.recording.audio_endings import OTHERS, UNREADABLE
 
 _HEAD_BYTES = 12
 _BEGINS = (b"fLaC", b"OggS", b"wvpk", b".snd", b"caff", b"riff", b"ID3\x03", b"ID3\x04")

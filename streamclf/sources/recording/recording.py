@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import soundfile
 
+from streamclf.core.audio_endings import UNREADABLE
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.sources.base import RESULTS_KEPT, Source
 from streamclf.sources.containers.find_parts import find_parts, find_parts_after
 from streamclf.sources.containers.part import Part
 from streamclf.sources.containers.streamed_file import File, StreamedFile, open_binary, pure_path
-from streamclf.sources.recording.audio_endings import UNREADABLE
 from streamclf.sources.recording.libsndfile import BLOCK_SAMPLES, SndfileReader, clean_reason
 from streamclf.sources.recording.piped import PipedRecording, is_piped, resolve_redirect
 from streamclf.sources.recording.playlists import FILE_PLAYLIST, is_playlist
