@@ -18,9 +18,11 @@ def main() -> None:
     labels = {"dog": "dog", "smoke_alarm": "smoke alarm", "/m/07yv9": "Vehicle (any)"}
     keys = keys_of_labels(labels)
     sources = [
-        AnnouncedSource("kitchen", "kitchen", labels, tuple(labels), keys, calibrated=True),
-        AnnouncedSource("kuche", "Küche", labels, ("dog",), keys, calibrated=False),
-        AnnouncedSource("meter", "meter", {}, (), {}, calibrated=False),
+        AnnouncedSource(
+            "kitchen", "kitchen", labels, {each: {each} for each in labels}, keys, calibrated=True
+        ),
+        AnnouncedSource("kuche", "Küche", labels, {"dog": {"dog"}}, keys, calibrated=False),
+        AnnouncedSource("meter", "meter", {}, {}, {}, calibrated=False),
     ]
     device = describe_device(
         Topics("0123abcd", "streamclf/0123abcd", "homeassistant"),

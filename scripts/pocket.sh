@@ -9,8 +9,8 @@
 #   SPEECH_MUSIC  speech and music (fetched into it where there is none)
 #   TEACHER       mn04_as_mAP_432.pt
 #   STRANGERS     free sounds, prepared at 16 kHz, HEARD what the teacher hears in them (train.hear_sources) and AUDIOSET
-#                 the names of AudioSet's labels: of those that resemble no label all labels are alike (left out where it is
-#                 not set)
+#                 the names of AudioSet's labels: of those that resemble no label all labels are alike, and those that are
+#                 speech are known as speech (left out where it is not set)
 #   URBANSOUND8K  for sounds that it does not know (left out where it is not set)
 #   FORMAT        --half, --int8 or nothing (--half)
 #   VERSION       of the model, for its card
@@ -27,7 +27,7 @@ if [ ! -e "$out/mn04-esc50.npz" ]; then
     python -m train.hear_clips $threads --data "$ESC50" --teacher "$TEACHER" -o "$out/mn04-esc50.npz"
 fi
 strangers=
-[ -n "${STRANGERS:-}" ] && strangers="--strangers $STRANGERS --heard $HEARD --audioset $AUDIOSET"
+[ -n "${STRANGERS:-}" ] && strangers="--strangers $STRANGERS --more-speech $STRANGERS --heard $HEARD --audioset $AUDIOSET"
 fit() { # NAME FOLDS TEST_FOLD
     [ -e "$out/$1/weights.safetensors" ] && return
     start=$trunk
@@ -53,7 +53,7 @@ done
 python -m export.calibration "$out/held-4" "$out/held-3"
 # shellcheck disable=SC2086
 python -m export "$out/final" --calibrated-by "$out/held-4" --calibrated-by "$out/held-3" \
-    -o "$out/pocket.onnx" --name pocket --version "${VERSION:-1}" ${FORMAT---half} --target-precision 0.85 --overwrite
+    -o "$out/pocket.onnx" --name pocket --version "${VERSION:-1}" ${FORMAT---half} --overwrite
 if [ -n "${URBANSOUND8K:-}" ]; then
     for model in "$out/pocket.onnx" pocket; do
         python -m train.cross_dataset "$model" --data "$URBANSOUND8K" --noises 300 --tones 36 \

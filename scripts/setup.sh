@@ -43,12 +43,12 @@ make_venv() {
     export PATH
 }
 
-# Three processes more than there are processors for this container: some tests wait for servers and
+# Five processes more than there are processors for this container: some tests wait for servers and
 # clocks. Each begins with a row of files and ends with what another has left, so that none waits;
 # what hangs is told after ten minutes. Without compiled files every process compiles the tests anew.
 run_tests() {
     unset PYTHONDONTWRITEBYTECODE
-    PYTEST_XDIST_AUTO_NUM_WORKERS=$(python -c 'from streamclf.core.cpu_count import count_cores; print(count_cores() + 3)')
+    PYTEST_XDIST_AUTO_NUM_WORKERS=$(python -c 'from streamclf.core.cpu_count import count_cores; print(count_cores() + 5)')
     export PYTEST_XDIST_AUTO_NUM_WORKERS
     exec python -m pytest -n auto --dist worksteal --timeout 600 "$@"
 }

@@ -21,7 +21,7 @@ import typer
 from forked_workers import ForkedWorkers
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
-from longest import LONG
+from longest import begin_with_longest
 
 from streamclf.cli import main
 from streamclf.core import log
@@ -72,9 +72,17 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Collect garbage once: the five collections with which pytest ends find nothing then."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the longest tests begin first; the others stay in the order of their files."""
-    items.sort(key=lambda item: getattr(item, "originalname", item.name) not in LONG)
+    n_workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = begin_with_longest(items, n_workers)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import re
 import shlex
 import sys
@@ -24,15 +24,12 @@ _OPERATORS = set("|&;()")
 
 
 @functools.cache
-def load_reference() -> ModuleType:
-    """`scripts/reference.py`, which writes pages from the code."""
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
+def load_reference(module: str = "reference") -> ModuleType:
+    """A module of `scripts/`: `reference` writes the pages that `reference_pages` makes."""
+    scripts = str(ROOT / "scripts")
+    if scripts not in sys.path:
+        sys.path.insert(0, scripts)
+    return importlib.import_module(module)
 
 
 def name_of(page: Path) -> str:

@@ -11,12 +11,16 @@ from pathlib import Path
 from hypothesis import strategies as st
 from stores import RATE, Heard, Run, make_store
 
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import AudioHeard, Happening, SoundHappened
 
 PLACE = timezone(timedelta(hours=1))
 BEGUN = datetime(2026, 11, 21, 21, 0, tzinfo=PLACE)
 BEGUN_US = round(BEGUN.timestamp()) * 1_000_000
 NAMES = {"dog": "Dog", "cat": "House cat"}
+SHOWN = {**NAMES, "alarm": "Alarm", "siren": "Siren", "bell": "Bell"}
+BROADER = {"siren": ["alarm"], "bell": ["alarm"]}
+VOCABULARY = Vocabulary(SHOWN, BROADER)
 
 
 def us(seconds: float) -> int:
@@ -65,8 +69,9 @@ class Hearing:
 
 def begin(source: str, sound: Sound) -> SoundHappened:
     return SoundHappened(
-        "begin", sound.id, source, sound.label, NAMES.get(sound.label, sound.label),
+        "begin", sound.id, source, sound.label, SHOWN.get(sound.label, sound.label),
         sound.score / 2, us(sound.onset_s), us(sound.onset_s + sound.begin_known_s), None, 60,
+        VOCABULARY,
     )  # fmt: skip
 
 
@@ -104,7 +109,8 @@ def remember(path: Path, hearings: Iterable[Hearing]) -> Path:
             hearing.source, BEGUN, hearing.heard_s,
             [Heard(s.label, s.onset_s, s.length_s, s.score) for s in hearing.sounds],
             [(onset_s, length_s, "overflow") for onset_s, length_s in hearing.gaps],
-            display_names=NAMES,
+            display_names=SHOWN,
+            broader=BROADER,
         )
         for hearing in hearings
     ]  # fmt: skip

@@ -19,6 +19,8 @@ import sys
 from typing import Any, NoReturn
 
 _PATIENCE_S = 600
+_MANY = 1_000
+"""So many tests are worth the five seconds of `early.prepare`."""
 
 
 def stand_for_a_worker(path: str, *python: str) -> NoReturn:
@@ -71,6 +73,15 @@ class Nest:
     def pytest_warning_recorded(self, warning_message: Any) -> None:
         """Leave it to others to tell warnings."""
         self.doubts.append(f"there was a warning: {warning_message.message}")
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Prepare what many tests would prepare in each fork."""
+        if len(items) >= _MANY:
+            from pathlib import Path
+
+            import early
+
+            early.prepare(Path(self._waiting.getsockname()).parent / "matplotlib")
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Leave it to others to tell errors."""

@@ -104,7 +104,8 @@ def make_results(folder: Path, runs: Sequence[Run], root: str, run: str = RUN) -
     for name, data in make_manifest(plan, recordings, items)[1].items():
         put(folder, name, data)
     model = {"name": "pocket", "version": "8", "sha256": SHA,
-             "display_names": dict(runs[0].display_names)}  # fmt: skip
+             "display_names": dict(runs[0].display_names),
+             "broader": dict(runs[0].broader)}  # fmt: skip
     put(folder, f"runs/{run}.json", json.dumps({"run": run, "model": model}).encode())
     return folder
 

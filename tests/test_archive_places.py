@@ -50,7 +50,8 @@ def test_a_local_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(PlaceError) as raised:
             place.put_whole("events/a/1.parquet", b"second")
     assert str(raised.value) == (
-        f"{tmp_path}/results/events/a/1.parquet: cannot be written: no space left on device"
+        f"{tmp_path}/results/events/a/1.parquet: cannot be written: no space left on device: make "
+        "room, and the same command goes on"
     )
     assert place.read("events/a/1.parquet") == b"first"
     assert [path.name for path in (tmp_path / "results/events/a").iterdir()] == ["1.parquet"]
@@ -140,7 +141,7 @@ def test_a_store_that_is_down_is_one_line(store, place):
     with store.failing(lambda request: "500"), pytest.raises(PlaceError) as raised:
         place.put_whole("down.bin", b"x")
     said = str(raised.value)
-    assert said.startswith("s3://field/here/down.bin: cannot be written, 4 tries in 0 s: ")
+    assert re.match(r"s3://field/here/down\.bin: cannot be written, 4 tries in \d+ s: ", said)
     assert len(store.requests) == 4
     assert object_store.SECRET not in said
     assert object_store.KEY not in said
@@ -270,10 +271,10 @@ def test_a_range_that_cannot_be_had_is_no_end_of_a_recording(store, place, tmp_p
         next(blocks)
         with (
             store.failing(lambda request: "500"),
-            pytest.raises(PlaceError, match=r"4 tries in 0 s"),
+            pytest.raises(PlaceError, match=r"4 tries in \d+ s"),
         ):
             deque(blocks, maxlen=0)
-    with store.failing(lambda request: "500"), pytest.raises(PlaceError, match=r"4 tries in 0 s"):
+    with store.failing(lambda request: "500"), pytest.raises(PlaceError, match=r"4 tries in \d+ s"):
         Recording(place.open_file(path.name, path.stat().st_size))
 
 

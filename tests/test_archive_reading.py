@@ -16,6 +16,8 @@ import pytest
 from results import RUN, make_both
 from stores import Heard, Run
 
+from streamclf.archive import index
+from streamclf.archive.local_place import LocalPlace
 from streamclf.archive.reading import open_results
 from streamclf.store.database import connect_to_read
 from streamclf.store.queries import list_levels
@@ -46,7 +48,8 @@ def of(path: str, begun: datetime | None, heard_s: float, events=(), gaps=(), **
 RUNS = [
     of("north/a.wav", NIGHT, 5400, [Heard("owl", 60.5, 2.5, 0.75), Heard("fox", 3700, 9, 0.625),
                                     Heard("owl", 5300.25, 4, 0.875)], [(100.5, 20, "damaged")],
-       level=-40.0, display_names={"owl": "Tawny owl", "fox": "Fox"}),
+       level=-40.0, display_names={"owl": "Tawny owl", "fox": "Fox", "bird": "Bird"},
+       broader={"owl": ["bird"]}),
     of("north/b.wav", NIGHT + timedelta(hours=9), 600, [Heard("owl", 1, 2, 0.5)], level=-30.0,
        state="cut"),
     of("north/old.wav", None, 60, [Heard("crow", 2.5, 2)]),
@@ -79,6 +82,7 @@ QUESTIONS = [
     ("--format", "raven", "--min-score", "0.7"),
     ("--format", "audacity", "--source", "a.wav"),
     ("--format", "csv", "--since", "2026-04-02 06:10", "--label", "Wren"),
+    ("--by", "label", "--label", "Bird"),
 ]
 
 
@@ -88,12 +92,28 @@ def both(tmp_path_factory):
     return make_both(tmp_path_factory.mktemp("both"), RUNS)
 
 
+@pytest.fixture(scope="module")
+def indexed(both, tmp_path_factory):
+    """The same results with an index, of which a part is missing."""
+    results = shutil.copytree(both[1], tmp_path_factory.mktemp("an [index]") / "it's")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(index, "LEAST_ITEMS", 1)
+        patched.setattr(index, "N_ITEMS", 2)
+        index.write_index(LocalPlace(results), RUN)
+        parts = sorted((results / "index" / RUN).iterdir())
+        assert len(parts) == 3
+        (parts[1] / "events.parquet").unlink()
+        yield results
+
+
 @pytest.fixture
-def asked(streamclf, both):
-    """Ask both; the store knows recordings by their absolute paths."""
+def asked(streamclf, both, indexed):
+    """Ask both, and of each third question the index; the store knows recordings by their
+    absolute paths."""
 
     def ask(command: str, *arguments: object):
-        store, results = (streamclf(command, "--store", each, *arguments) for each in both)
+        places = (*both, indexed) if arguments in QUESTIONS[::3] else both
+        store, *results = (streamclf(command, "--store", each, *arguments) for each in places)
         return store.out.replace(f"{ROOT}/", "").replace(ROOT, "2026"), results
 
     return ask
@@ -101,14 +121,16 @@ def asked(streamclf, both):
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
 def test_answers_are_those_of_a_store(asked, question):
-    expected, answer = asked("heard", *question)
-    assert (answer.code, answer.err) == (0, "")
-    assert answer.out.splitlines() == expected.splitlines()
-    assert answer.out
+    expected, answers = asked("heard", *question)
+    for answer in answers:
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.out.splitlines() == expected.splitlines()
+        assert answer.out
 
 
-def test_levels_and_a_report_are_those_of_a_store(both):
-    store, results = both
+@pytest.mark.parametrize("with_index", [False, True])
+def test_levels_and_a_report_are_those_of_a_store(both, indexed, with_index):
+    store, results = both[0], indexed if with_index else both[1]
     since, until = datetime(2026, 3, 28, tzinfo=BERLIN), datetime(2026, 4, 4, tzinfo=BERLIN)
     question = Question(since, until)
     with (
@@ -144,6 +166,38 @@ def test_results_in_a_store_are_asked_by_their_url(streamclf, both, monkeypatch)
     here = streamclf("heard", "--store", both[1], "--format", "csv")
     there = streamclf("heard", "--store", "memory://run1/", "--format", "csv")
     assert (there.code, there.out) == (0, here.out)
+
+
+def test_an_index_answers_in_place_of_the_items_that_it_stands_for(
+    streamclf, both, indexed, tmp_path
+):
+    question = ("--by", "label", "--since", "2026-03-28", "--until", "2026-04-05")
+    expected = streamclf("heard", "--store", both[1], *question).out
+    results = shutil.copytree(indexed, tmp_path / "results")
+    store = fsspec.filesystem("memory")
+    store.put(f"{results}/", "/run2/", recursive=True)
+    items = LocalPlace(results).names("events")
+    parts = index.find_parts(LocalPlace(results), RUN, items)
+    covered = [item for part in parts for item in part.items]
+    assert (len(parts), len(covered)) == (2, 4)
+    for table in ("heard", "gaps"):  # what an index has is not looked for elsewhere
+        for item in covered:
+            (results / table / item).unlink()
+    for place in (results, "memory://run2/"):
+        assert streamclf("heard", "--store", place, *question).out == expected, place
+    # Items that are not as they were are read by themselves.
+    changed = results / "events" / covered[0]
+    changed.write_bytes(changed.read_bytes() + b" ")
+    missing = streamclf("heard", "--store", results, *question)
+    assert f"{results}/heard/{covered[0]}: is not there" in missing.err
+    changed.write_bytes(changed.read_bytes()[:-1])
+    for part in parts:
+        path = results / part.name("heard")
+        path.write_bytes(path.read_bytes()[:-20])
+    damaged = streamclf("heard", "--store", results, *question)
+    assert damaged.code == 1
+    assert "heard.parquet: is missing or damaged: delete the folder index/" in damaged.err
+    assert damaged.err.count("\n") == 1
 
 
 def test_levels_are_fetched_of_the_time_that_is_asked_for(both, tmp_path, streamclf):

@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import toys
+from stored import rows as stored_rows
 
 from streamclf.archive.account import RunAccount, round_together
 from streamclf.archive.manifest import read_manifest
 from streamclf.archive.places import open_place
 from streamclf.archive.run_item import Hearing, ItemReport, Runner, find_open_items
 from streamclf.archive.shard import Shard
-from streamclf.archive.tables import METADATA_KEY
+from streamclf.archive.tables import LEVELS, METADATA_KEY
 from streamclf.core.card import Stem
 from streamclf.core.errors import UsageError
 from streamclf.core.settings import Settings
@@ -483,3 +484,122 @@ def test_a_run_without_a_plan_is_one_line(streamclf, tone_model, tmp_path):
             f"streamclf: error: {tmp_path}/none: holds no plan: make one with `streamclf archive "
             f"plan ARCHIVE --out {tmp_path}/none`\n",
         )
+
+
+def test_a_run_that_is_done_gets_an_index(streamclf, expected, tone_model, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(expected, out)
+    asked = ("heard", "--store", out, "--by", "label", "--by", "day")
+    before = streamclf(*asked).out
+    again = streamclf(*run_of(out, tone_model))
+    assert not (out / "index").exists()  # a small one needs none
+    monkeypatch.setattr("streamclf.archive.index.LEAST_ITEMS", 2)
+    assert streamclf(*run_of(out, tone_model)) == again
+    written = result_files(out)
+    assert sum(name.startswith("index/") for name in written) == 4
+    assert streamclf(*asked).out == before
+    assert streamclf("archive", "check", out).code == 0
+    (run,) = (out / "index").iterdir()
+    shutil.copytree(next(run.iterdir()), run / "0ld")
+    assert streamclf(*run_of(out, tone_model)).code == 0
+    assert result_files(out) == written
+
+
+@pytest.fixture
+def as_streamclf(monkeypatch):
+    """Let a streamclf of another version, with other event rules, go on from here."""
+
+    def become(version: str, rules: int) -> None:
+        for module in ("hearing", "run_page", "tables"):
+            monkeypatch.setattr(f"streamclf.archive.{module}.EVENT_RULES", rules)
+        for module in ("hearing", "run_page"):
+            monkeypatch.setattr(f"streamclf.archive.{module}.__version__", version)
+
+    return become
+
+
+def test_a_run_does_not_go_on_by_other_event_rules_unless_told(
+    streamclf, expected, tone_model, tmp_path, as_streamclf
+):
+    out = copy_of_plan(expected, tmp_path / "out")
+    as_streamclf("0.9", 7)
+    half = [*run_of(out, tone_model)[:-1], "1/2"]
+    streamclf(*half)
+    (begun,) = (path.stem for path in (out / "runs").iterdir())
+    n_done = len(list((out / "events").rglob("*.parquet")))
+    assert streamclf("archive", "status", out).out.count("rules") == 0
+
+    as_streamclf("0.9.1", 7)  # another version with the same rules goes on, and a line says so
+    again = streamclf(*half)
+    assert (again.code, "event rules are the same (7)" in again.err) == (0, True)
+
+    as_streamclf("1.0", 8)
+    refused = streamclf(*run_of(out, tone_model))
+    assert refused.code == 2
+    assert f"run {begun} was begun by streamclf 0.9 with event rules 7" in refused.err
+    assert "--event-rules 7 goes on" in refused.err
+    assert "--event-rules 8 hears all anew" in refused.err
+    assert refused.err.count("\n") == 1
+    assert len(list((out / "events").rglob("*.parquet"))) == n_done
+    for command in ("status", "check"):
+        told = streamclf("archive", command, out)
+        assert "--event-rules 7 goes on with it" in told.out + told.err, command
+    missing = streamclf(*run_of(out, tone_model, "--event-rules", 6))
+    assert missing.code == 2
+    assert "there: 7" in missing.err
+
+    mixed = streamclf(*run_of(out, tone_model, "--event-rules", 7))
+    assert f"run {begun} has event rules 7 (streamclf 0.9) and goes on with rules 8" in mixed.err
+    status = streamclf("archive", "status", out)
+    n_items = len(read_manifest(open_place(str(out))))
+    assert f"results {n_done} by rules 7, " in status.out
+    assert f"{n_items} of {n_items} items done" in status.out
+
+    anew = [*half, "--event-rules", 8]
+    streamclf(*anew)
+    assert len(list((out / "runs").iterdir())) == 2
+    assert "rules" not in streamclf(*half).err  # both are there: no question is left
+
+
+def test_without_levels_the_minutes_heard_stay_known(
+    streamclf, archive, expected, tone_model, tmp_path
+):
+    out = copy_of_plan(expected, tmp_path / "out")
+    assert streamclf(*run_of(out, tone_model, "--no-levels")).code == 1
+    for table in ("events", "gaps", "heard", "levels"):
+        unlike = {"run", *LEVELS}
+        plain, bare = (
+            [{key: row[key] for key in row if key not in unlike} for row in rows(each, table)]
+            for each in (expected, out)
+        )
+        assert bare == plain, table
+        assert bare
+    assert {row[name] for row in rows(out, "levels") for name in LEVELS} == {None}
+    assert None not in {row["laeq"] for row in rows(expected, "levels")}
+    assert [path.stem for path in (out / "runs").iterdir()] != [
+        path.stem for path in (expected / "runs").iterdir()
+    ]
+    for question in (("--by", "source"), ("--by", "hour", "--format", "csv")):
+        full, answer = (streamclf("heard", "--store", each, *question) for each in (expected, out))
+        assert answer.out == full.out
+    assert streamclf("archive", "check", out, "--sample", 1).code == 0
+    # A store of `file` likewise.
+    stores = [tmp_path / "full.db", tmp_path / "bare.db"]
+    for store, more in zip(stores, [(), ("--no-levels",)], strict=True):
+        told = streamclf("file", archive / "north", "--model", tone_model, "--store", store, *more)
+        assert told.code == 0
+    minutes = [
+        stored_rows(store, "SELECT minute_us, heard_samples, laeq FROM levels ORDER BY 1, 2")
+        for store in stores
+    ]
+    assert [row[:2] for row in minutes[0]] == [row[:2] for row in minutes[1]]
+    assert {row[2] for row in minutes[1]} == {None}
+    assert None not in {row[2] for row in minutes[0]}
+    assert streamclf("store", "check", stores[1]).code == 0
+    asked = [streamclf("heard", "--store", each, "--by", "day", "--since", "2026-06-01").out
+             for each in stores]  # fmt: skip
+    assert asked[0] == asked[1]
+    alone = streamclf("file", archive / "c.mp3", "--model", tone_model, "--no-levels")
+    assert (alone.code, alone.err) == (
+        2, "streamclf: error: --no-levels leaves levels out of a store: add --store FILE\n"
+    )  # fmt: skip

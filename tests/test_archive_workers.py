@@ -1,6 +1,9 @@
 """Workers of archives that are unfit, are lost, or take too much memory; without Ray itself."""
 
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from pretend_ray import LostError, PretendRay
@@ -9,6 +12,7 @@ from streamclf.archive import ray_worker
 from streamclf.archive.manifest import Item, PlannedRecording
 from streamclf.archive.on_ray import MOST_GROWTH_BYTES, RayReport, RayRun, Work, make_absolute
 from streamclf.archive.progress import Progress
+from streamclf.archive.ray_connection import connect
 from streamclf.archive.run_item import ItemReport
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core.errors import ClusterError, ModelError
@@ -141,3 +145,26 @@ def test_local_paths_are_made_absolute_and_urls_are_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert make_absolute("results") == str(tmp_path / "results")
     assert make_absolute("s3://bucket/results") == "s3://bucket/results"
+
+
+def test_ray_that_starts_slowly_is_started_once_more(monkeypatch):
+    said: list[str] = []
+    slow = RuntimeError("The current node timed out during startup. This could happen because")
+    ready = SimpleNamespace(dashboard_url=None)
+    monkeypatch.setattr("streamclf.core.log.say", said.append)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def start(*outcomes):
+        ray = Mock(**{"init.side_effect": outcomes, "cluster_resources.return_value": {}})
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        with connect(WorkerOptions()):
+            return ray.init.call_count
+
+    assert start(ready) == 1
+    assert said == []
+    assert start(slow, ready) == 2
+    assert said == ["Ray did not start in 30 s, as on a busy machine: it is started once more"]
+    with pytest.raises(ClusterError, match="timed out during startup: do without it: --shard 1/1"):
+        start(slow, slow)
+    with pytest.raises(ClusterError, match="no port is free"):
+        start(RuntimeError("no port is free"))

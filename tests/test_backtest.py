@@ -304,7 +304,7 @@ def test_features_by_themselves_are_asked_by_source_and_time(streamclf, tmp_path
 
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--features", "empty"], "empty: no features are kept yet"),
-    (["--features", "empty", "--until", "1 day ago", "--since", "1 hour ago"], "exchange them"),
+    (["--features", "empty", "--until", "2 days ago", "--since", "1 hour ago"], "exchange them"),
     (["--features", "empty", "--since", "2099-02-22"], "has not come yet"),
     (["--features", "empty", "--source", "yard"], "empty has no source of this name; it is empty"),
     (["--features", "empty", "--model", "./a.onnx"], "is a recording, not a model"),

@@ -178,7 +178,7 @@ def test_text_shows_events_as_they_begin_live(streamclf, scene, tone_model):
         "--format", "text",
     ).out  # fmt: skip
     rows = [line.split() for line in live.splitlines()[1:]]
-    assert [row[2] for row in rows if row[3] == "middle"] == ["...", "0:07.00"]
+    assert [row[2] for row in rows if row[4] == "middle"] == ["...", "0:07.00"]
     recorded = streamclf("file", scene, "--model", tone_model, "--format", "text").out
     assert "..." not in recorded
 

@@ -130,7 +130,9 @@ def check(streamclf, settings, tmp_path, **changes):
     store = tmp_path / "box.db"
     set_password(tmp_path / "box.db-page.json", PASSWORD)
     result = streamclf("serve", "--check", "--config", mine, "--store", store)
-    assert (result.code, result.err.count("\n")) == (0, 1), result.err
+    # A machine that tests need not have a microphone.
+    said = [line for line in result.err.splitlines() if "it is waited for" not in line]
+    assert (result.code, len(said)) == (0, 1), result.err
 
 
 @pytest.mark.parametrize("name", ["streamclf.toml", "compose.toml"])

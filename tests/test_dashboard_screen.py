@@ -39,6 +39,7 @@ from streamclf.dashboard.widgets.health import describe as describe_health
 from streamclf.dashboard.widgets.large_text import render_large
 from streamclf.dashboard.widgets.row_order import SWAP_DELAY_S, DampedRows
 from streamclf.dashboard.widgets.text import fit_exactly, fit_words, join_fitting
+from streamclf.dashboard.widgets.timeline import Timeline
 from streamclf.pipeline.audio_columns import Column
 
 SCORES = st.dictionaries(st.integers(0, 5), st.integers(1, 20).map(lambda n: n / 20), max_size=6)
@@ -126,8 +127,33 @@ def test_what_sounds_is_the_largest_thing_on_the_screen(tmp_path, tone_model, si
         picture = replace(app.take_snapshot(), values=np.zeros(4, np.float32), entries=[])
         headline.show(picture)
         assert "nothing above threshold" in "".join(lines_of(headline))
+        # Three rows hold the first words of a long name, and what else sounds beside them.
+        lines = headline._draw_names(["Vehicle horn, car horn, honking", "Beep"], 80, 3)
+        texts = ["".join(segment.text for segment in line) for line in lines]
+        assert [line.rstrip() for line in render_large("Vehicle horn", 78, 3)] == [
+            text.removeprefix(" ").partition("  car horn, honking + Beep")[0].rstrip()
+            for text in texts
+        ]
+        assert texts[1].endswith("  car horn, honking + Beep")
 
     drive(app, script, size=size)
+
+
+def test_the_timeline_has_rows_first_for_what_was_told(tmp_path, tone_model):
+    app = make_dashboard(tmp_path, tone_model, Script(SCENE[: 5 * toys.RATE]))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 5))
+        timeline, picture = app.query_one(Timeline), app.take_snapshot()
+
+        def first_row(*told: str) -> str:
+            timeline._labels = []  # rows stay where they are, but for another model
+            entries = [Entry("event", label, 1, 2, 2, 0.1, None, 3) for label in told]
+            return timeline.draw(replace(picture, entries=entries), 80, 3)[0][0].text.strip()
+
+        assert [first_row(), first_row("low"), first_row("high")] == ["quiet", "low", "high"]
+
+    drive(app, script, size=(120, 40))
 
 
 def test_an_event_that_goes_on_sounds_though_its_score_is_below_the_threshold(tmp_path, tone_model):
@@ -140,6 +166,10 @@ def test_an_event_that_goes_on_sounds_though_its_score_is_below_the_threshold(tm
         event = Entry("event", "low", 9.0, 10.0, 9.5, 0.6, None, np.inf)
         assert replace(quiet, entries=[event]).active_classes == {picture.card.labels.index("low")}
         assert not replace(quiet, entries=[replace(event, offset_s=9.4)]).active_classes
+        # What else is above its threshold says the same in other words, or sounds no more.
+        loud = replace(picture, values=np.ones(4, np.float32), on=np.full(4, 0.5, np.float32))
+        assert replace(loud, entries=[event]).active_classes == {picture.card.labels.index("low")}
+        assert replace(loud, entries=[]).active_classes == {0, 1, 2, 3}
 
     drive(app, script)
 

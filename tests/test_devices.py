@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from streamclf.core.errors import DeviceError
+from streamclf.sources.microphone import portaudio
+from streamclf.sources.microphone.child_backend import ChildBackend
 from streamclf.sources.microphone.devices import InputDevice, choose_input, list_inputs
 from streamclf.sources.microphone.portaudio import PortAudioBackend
 from streamclf.sources.simulated.fake_backend import FakeBackend
@@ -163,6 +166,26 @@ def test_portaudio_reset_terminates_every_initialisation(sounddevice: SimpleName
     sounddevice._initialized = 2
     PortAudioBackend().reset()
     assert sounddevice.log == ["terminate", "terminate", "initialize"]
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+@pytest.mark.parametrize("there", ["same", "more", "unknown"])
+def test_portaudio_refresh_initialises_only_for_other_devices(
+    sounddevice: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, there: str, is_old: bool
+) -> None:
+    backend = PortAudioBackend()
+    more = InputDevice(2, "usb", "ALSA", 1, 48_000.0)
+
+    def list_anew(_: object) -> list[InputDevice]:
+        if there == "unknown":
+            raise DeviceError("it did not answer")
+        return backend.list_devices() + [more] * (there == "more")
+
+    monkeypatch.setattr(ChildBackend, "list_devices", list_anew)
+    monkeypatch.setattr(portaudio, "_initialised_at", time.monotonic() - (60 if is_old else 0))
+    changes = there == "more" and is_old
+    assert backend.refresh() is changes
+    assert sounddevice.log == ["terminate", "initialize"] * changes
 
 
 def test_portaudio_errors_become_device_errors(sounddevice: SimpleNamespace) -> None:

@@ -103,14 +103,17 @@ def parse(arguments: list[str]) -> None:
     """
     group = program()
     name, *rest = with_port(with_command(app, arguments))
-    context = group.commands[name].make_context(name, rest)
+    # A command that is asked without the program keeps for ever that its help has no -h.
+    parent = group.context_class(group, info_name="streamclf", **group.context_settings)
+    context = group.commands[name].make_context(name, rest, parent=parent)
     if name == "config":
-        group.commands["listen"].make_context("listen", list(context.args))
+        group.commands["listen"].make_context("listen", list(context.args), parent=parent)
 
 
 @functools.cache
 def options_of_all_commands() -> set[str]:
-    usages = [option.usage for each in load_reference().commands() for option in each.options]
+    every = load_reference("reference_pages.commands").commands()
+    usages = [option.usage for each in every for option in each.options]
     return {name for usage in usages for name in re.findall(r"--[a-z][a-z-]+", usage)}
 
 

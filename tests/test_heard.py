@@ -433,7 +433,7 @@ def test_a_table_shows_wide_letters_and_long_names_whole_in_their_columns():
         "  name   n", "  犬猫   1", "  b     22",
     ]  # fmt: skip
     assert shorten("/a/very/long/path/to/some/folder/of/recordings/site-7").endswith("/site-7")
-    assert len(shorten("x" * 200)) == 30
+    assert len(shorten("x" * 200)) == 32
 
 
 @pytest.mark.parametrize(

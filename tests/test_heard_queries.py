@@ -25,6 +25,7 @@ from streamclf.store.queries import (
 )
 from streamclf.store.question import Question
 from streamclf.store.rates import list_rates
+from streamclf.store.said_labels import find_said_label
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 11, 23, 6, 0, tzinfo=BERLIN)
@@ -331,8 +332,30 @@ def test_labels_are_found_by_the_names_that_people_read(ask):
     assert find_labels(store, ["Dog,smoke alarm beeping"]) == ("dog", "alarm")
     with pytest.raises(UsageError, match=r"did you mean dog\?"):
         find_labels(store, ["Doge"])
-    with pytest.raises(UsageError, match="no event of this name"):
+    with pytest.raises(UsageError, match="no event of Cat; it has alarm, dog"):
         find_labels(store, ["Cat"])
+
+
+def test_labels_are_found_by_broader_ones(ask):
+    """The models of a store tell it, whose cards may not be at hand."""
+    shown = {name: name for name in ("Dog", "Bark", "Animal", "Smoke detector, smoke alarm")}
+    store = ask(
+        Run("yard", MONDAY, 1, [("Dog", 0), ("dog", 0), ("Smoke detector, smoke alarm", 0)],
+            model="wide", display_names=shown, broader={"Bark": ["Dog"], "Dog": ["Animal"]}),
+        Run("hall", MONDAY, 1, [("cat", 0)], display_names={"dog": "dog", "cat": "cat"}),
+    )  # fmt: skip
+    # No model says that a `cat` is an animal, and `dog` is the same in small letters.
+    assert set(find_labels(store, ["animal"])) == {"dog", "Dog"}
+    assert set(find_labels(store, ["dog"])) == {"dog", "Dog"}
+    assert set(find_labels(store, ["bark"])) == {"dog", "Dog"}
+    assert find_labels(store, ["Smoke alarm"]) == ("Smoke detector, smoke alarm",)
+    with pytest.raises(UsageError, match=r"did you mean Animal\?"):
+        find_labels(store, ["anmal"])
+    for said, label in [
+        ("smoke alarm", "Smoke detector, smoke alarm"), ("DOG", "Dog"), ("dog", "dog"),
+        ("bark", "Bark"), ("my bell", "my bell"), (" ", None),
+    ]:  # fmt: skip
+        assert find_said_label(store, said) == label
 
 
 def test_every_label_is_listed_once(ask):

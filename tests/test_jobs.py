@@ -289,7 +289,7 @@ def test_results_that_cannot_wait_are_their_recordings_line(
     ended = []
     report = run_recordings(
         engines(classifier, 2, hop_s=0.05), paths, lambda path: [sinks[path]], Bars(3),
-        on_end=ended.append,
+        on_end=lambda path, statistics: ended.append(path),
     )  # fmt: skip
     assert report.n_done == 2
     (failure,) = report.failures

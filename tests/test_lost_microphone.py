@@ -37,6 +37,26 @@ def test_microphone_that_vanishes_is_found_again(fault: str) -> None:
     assert {block.waveform.shape[0] for block in blocks(records)} == {1}  # the other has four
 
 
+def test_microphone_that_comes_after_the_process_has_begun_is_found() -> None:
+    audio = FakeBackend([])
+    with pytest.raises(DeviceError, match="no input device"):
+        record(audio, 1.0)
+    assert audio.n_resets == 0  # each costs memory
+    audio.plug(OTHER, FAKE_DEVICE)
+    # Whoever tries again opens another microphone, over the same audio system.
+    assert_heard(audio, heard := record(audio, 3.0, audio.microphone("fake")))
+    assert blocks(heard)
+    assert audio.n_resets == 1
+
+
+def test_microphone_that_has_another_index_by_the_time_it_is_opened_is_found() -> None:
+    audio = FakeBackend([FAKE_DEVICE])
+    audio.unplug()
+    audio.plug(InputDevice(7, FAKE_DEVICE.name, "Fake", 1, 16_000.0))
+    assert blocks(record(audio, 2.0))
+    assert len(audio.refreshed) == audio.n_resets == 1
+
+
 def test_microphone_backs_off_up_to_30_s() -> None:
     audio = FakeBackend()
     audio.clock.at(1.0, audio.unplug)

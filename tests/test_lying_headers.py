@@ -222,6 +222,24 @@ def test_ogg_whose_end_is_not_marked_or_not_the_last_is_whole(tmp_path, codec):
     assert "3900 bytes behind its last page are no audio" in notices(items)
 
 
+@pytest.mark.parametrize("codec", ["vorbis", "libopus"])
+def test_ogg_is_heard_behind_a_damaged_stretch_that_ffmpeg_does_not_search_across(tmp_path, codec):
+    data = ogg(tmp_path / "a.ogg", codec, NOISE)
+    page = data.index(b"OggS", len(data) // 2)
+    after = data.index(b"OggS", page + 1)
+    (tmp_path / "x.ogg").write_bytes(data[:page] + bytes(70_000) + data[page:])
+    items = hear_all(tmp_path / "x.ogg", 10, 0.02)
+    assert gaps(items) == []
+    assert "70000 bytes between its pages are damaged" in notices(items)
+    # With a page in it, the gap is as long as that.
+    (tmp_path / "x.ogg").write_bytes(data[:page] + bytes(70_000) + data[after:])
+    items, error = read(tmp_path / "x.ogg")
+    assert error == ""
+    (gap,) = gaps(items)
+    assert gap.cause == "missing in the stream"
+    assert seconds_of(items) + gap.n_samples / gap.sample_rate == pytest.approx(10, abs=0.02)
+
+
 def test_vorbis_that_ffmpeg_refuses_is_read_by_libsndfile(tmp_path, monkeypatch):
     """Met in the wild: its header has an oddity that libvorbis does not mind."""
     ogg(tmp_path / "x.ogg", "vorbis", NOISE)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from streamclf.core.errors import UsageError
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import SoundHappened
 from streamclf.notify.mqtt.choose import choose, find_unknown
 from streamclf.notify.mqtt.discovery import (
@@ -77,9 +78,12 @@ UNITS = {"sound_pressure": {"dB", "dBA"}, "duration": {"d", "h", "min", "s", "ms
 BINARY_CLASSES = {"sound", "smoke", "connectivity"}
 
 
+CHOSEN = {"dog": {"dog"}, "smoke_alarm": {"smoke_alarm"}}
+
+
 def announced(name: str = "kitchen", **changes: object) -> AnnouncedSource:
     source = AnnouncedSource(
-        slug(name, "source"), name, LABELS, ("dog", "smoke_alarm"), keys_of_labels(LABELS), False
+        slug(name, "source"), name, LABELS, CHOSEN, keys_of_labels(LABELS), False
     )
     return replace(source, **changes)
 
@@ -172,7 +176,7 @@ def test_device_class_of_smoke_alarms(label: str, name: str, expected: str) -> N
 
 def test_components_that_are_no_more_have_only_their_platform() -> None:
     before = platforms(described())
-    now = described(announced(chosen=("dog",)), allow=(), before=before)
+    now = described(announced(chosen={"dog": {"dog"}}), allow=(), before=before)
     gone = {id for id, each in now["cmps"].items() if each.keys() == {"p"}}
     assert gone == {
         "kitchen-sound-smoke_alarm", "kitchen-pause", "kitchen-threshold-dog",
@@ -182,7 +186,7 @@ def test_components_that_are_no_more_have_only_their_platform() -> None:
 
 
 def test_a_model_of_values_has_no_events() -> None:
-    device = described(announced(labels={}, chosen=(), keys={}))
+    device = described(announced(labels={}, chosen={}, keys={}))
     assert set(device["cmps"]) == {
         "kitchen-level", "kitchen-lost", "kitchen-connected", "kitchen-pause",
     }  # fmt: skip
@@ -258,13 +262,26 @@ class TestIdentity:
 
 class TestChoice:
     def test_names_and_identifiers_in_any_spelling(self) -> None:
-        assert choose(LABELS, ("Smoke-Alarm", "DOG")) == ("smoke_alarm", "dog")
+        assert [*choose(LABELS, ("Smoke-Alarm", "DOG"))] == ["smoke_alarm", "dog"]
 
     def test_a_star_stands_for_all(self) -> None:
-        assert choose(LABELS, ("rain", "*")) == ("rain", "dog", "smoke_alarm")
+        assert [*choose(LABELS, ("rain", "*"))] == ["rain", "dog", "smoke_alarm"]
+
+    def test_a_broader_label_is_heard_by_its_narrower_ones(self) -> None:
+        shown = {**LABELS, "alarm": "Alarm", "siren": "Siren"}
+        vocabulary = Vocabulary(shown, {"smoke_alarm": ["alarm"], "siren": ["alarm"]})
+        by = {"alarm": {"smoke_alarm"}}
+        assert choose(LABELS, ("Alarm",), vocabulary) == by  # which it reports by these alone
+        assert find_unknown([(LABELS, vocabulary)], ("alarm",)) == []
+        assert len(find_unknown([(LABELS, vocabulary)], ("siren",))) == 1
+        heard = {**LABELS, "alarm": "Alarm", "siren": "Siren"}
+        assert choose(heard, ("siren", "Alarm"), vocabulary) == {
+            "siren": {"siren"}, "alarm": {"alarm", "siren", "smoke_alarm"},
+        }  # fmt: skip
 
     def test_what_no_source_has_is_found(self) -> None:
-        assert find_unknown([LABELS, {"cat": "Cat"}], ("cat", "*", "dogg")) == [
+        sources = [(LABELS, None), ({"cat": "Cat"}, None)]
+        assert find_unknown(sources, ("cat", "*", "dogg")) == [
             "warning: mqtt: labels dogg: no source has such a label (did you mean dog?)"
         ]
 
@@ -289,6 +306,29 @@ class TestState:
             told.apply(self.happened(phase, number=number))
             on.append(told.state()["on"]["dog"])
         assert on == ["ON", "ON", "ON", "OFF"]
+
+    def test_a_broader_label_is_on_while_any_narrower_one_lasts(self) -> None:
+        source = announced(
+            chosen={"alarm": {"smoke_alarm", "dog"}, "dog": {"dog"}}, names={"alarm": "Alarm"},
+            keys={**keys_of_labels(LABELS), "alarm": "alarm"},
+        )  # fmt: skip
+        told = ToldSource(source, 0, self.TODAY, connected=True)
+        seen = []
+        for phase, label in [
+            ("begin", "smoke_alarm"), ("begin", "dog"), ("end", "smoke_alarm"), ("end", "dog")
+        ]:  # fmt: skip
+            told.apply(self.happened(phase, label))
+            seen.append((told.state()["on"]["alarm"], told.state()["sounds"]))
+        assert seen == [
+            ("ON", {"alarm": ["smoke_alarm"]}), ("ON", {"alarm": ["dog", "smoke_alarm"]}),
+            ("ON", {"alarm": ["dog"]}), ("OFF", {}),
+        ]  # fmt: skip
+        assert told.today == 2  # events, of which each counts once
+        entities = described(source)["cmps"]
+        assert entities["kitchen-sound-alarm"]["name"] == "kitchen Alarm"
+        assert "kitchen-threshold-alarm" not in entities  # it has no events of its own
+        assert ".get('alarm', [])" in entities["kitchen-sound-alarm"]["json_attributes_template"]
+        assert "json_attributes_template" not in entities["kitchen-sound-dog"]
 
     def test_an_end_that_nobody_began_says_nothing(self) -> None:
         assert self.told().apply(self.happened("end")) is None

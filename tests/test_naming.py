@@ -106,7 +106,7 @@ def test_people_read_display_names_and_machines_identifiers(
     outputs = [tmp_path / name for name in ("e.jsonl", "e.csv", "e.txt", "e.selections.txt")]
     options = [option for path in outputs for option in ("-o", path)]
     result = streamclf("file", scene, "--model", named_model, "-f", "text", *options)
-    assert "  tone, in the middle  " in result.out
+    assert "  tone, in the middle\n" in result.out
     assert "3 events: 2 quiet; 1 tone, in the middle" in result.err
     for path in outputs:
         assert "middle" in path.read_text()

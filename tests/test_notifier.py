@@ -39,7 +39,7 @@ BEGUN = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 BEGUN_US = round(BEGUN.timestamp()) * 1_000_000
 STREAM = StreamStarted(
     "kitchen", RATE, toys.LABELS, "multi-label", started=BEGUN, live=True, run="run-1",
-    display_names={"high": "High tone"},
+    display_names={"high": "High tone"}, broader={"high": ["middle"]},
 )  # fmt: skip
 
 
@@ -84,6 +84,7 @@ class TestSink:
             BEGUN_US + 2_000_000, 5,
         )  # fmt: skip
         assert ongoing == replace(begin, phase="ongoing", score=0.8)
+        assert end.asked_by(["Low", "Middle"]) == "middle"  # which is broader
         assert end == replace(begin, phase="end", score=0.9, offset_us=BEGUN_US + 5_500_000)
 
     def test_audio_is_heard_once_it_is_scored_and_not_in_gaps(self):

@@ -12,6 +12,7 @@ import toys
 from live_runs import PATIENCE_S
 
 from streamclf.core.errors import SinkError
+from streamclf.core.stats import Statistics
 from streamclf.sinks import output_files
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.per_recording_files import PerRecordingFiles, partial_path
@@ -120,7 +121,7 @@ def test_a_name_with_room_for_itself_alone_is_used(tmp_path):
     files = PerRecordingFiles([tmp_path / "{stem}.csv"], overwrite=False)
     files.open(tmp_path / (251 * "n" + ".wav"))
     assert not path.exists()
-    files.publish(tmp_path / (251 * "n" + ".wav"))
+    files.publish(tmp_path / (251 * "n" + ".wav"), Statistics(8000, elapsed_samples=1))
     assert not files.failures
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 

@@ -69,6 +69,12 @@ def test_output_names_that_would_collide_are_refused(streamclf, write_wav, tone_
     assert "would share" in result.err
     assert streamclf(*arguments, "{dir}/{stem}.csv").code == 0
     assert (tmp_path / "a" / "x.csv").exists()
+    beside = (paths[0], write_wav(toys.tone(440, 2), "a/x.flac"))
+    arguments = ["file", *beside, "--model", tone_model, "--output"]
+    result = streamclf(*arguments, "{dir}/{stem}.csv")
+    assert result.err.strip().endswith("the name with its ending, as in '{dir}/{name}.csv'")
+    assert streamclf(*arguments, "{dir}/{name}.csv").code == 0
+    assert (tmp_path / "a" / "x.flac.csv").exists()
 
 
 def test_no_output_is_created_when_another_one_cannot_be(

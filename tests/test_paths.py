@@ -55,6 +55,30 @@ def test_patterns_give_audio_alone(tree):
     assert found("de*") == ["deep/d.webm", "deep/er/c.mp3"]
 
 
+HEAD = b"RIFF\x24\0\0\0WAVEfmt "
+
+
+@pytest.mark.parametrize("name", ["deep", "deep/*", "deep/**/*"])
+def test_audio_that_is_left_out_for_its_ending_is_told(tree, name):
+    for path in ("deep/nagra.BWF", "deep/ZOOM1.TMP", "deep/noending", "deep/map.json"):
+        put(tree / path).write_bytes(HEAD)
+    put(tree / "deep/sm2.wac")
+    put(tree / "deep/plain.dat")
+    if os.name != "nt":
+        os.mkfifo(tree / "deep/pipe")
+    every = find_recordings([name, "deep/noending"])
+    assert [path.name for path in every.paths] == ["d.webm", "c.mp3", "nagra.BWF", "noending"]
+    assert (every.errors, every.notes) == (
+        [],
+        [
+            f"warning: {name}: left out 1 file with audio, but with other endings "
+            "(deep/ZOOM1.TMP): name the files themselves to hear them",
+            f"warning: {name}: left out 1 recording that only programs of Wildlife Acoustics read "
+            "(deep/sm2.wac): convert to WAV first",
+        ],
+    )
+
+
 def test_a_name_that_looks_like_a_pattern_is_a_name_first(tree):
     assert found("odd[1].wav") == ["odd[1].wav"]
 

@@ -24,6 +24,11 @@ def bext(date: str, time: str) -> bytes:
     return chunk(b"bext", b"a scene".ljust(320, b"\0") + (date + time).encode() + b"\0" * 300)
 
 
+def wamd(*fields: tuple[int, bytes]) -> bytes:
+    body = b"".join(struct.pack("<HI", number, len(data)) + data for number, data in fields)
+    return chunk(b"wamd", body)
+
+
 def add(path: Path, *chunks: bytes) -> Path:
     """Append chunks to a WAV, as recorders do."""
     whole = path.read_bytes() + b"".join(chunks)
@@ -45,6 +50,7 @@ def add(path: Path, *chunks: bytes) -> Path:
         ("2024-06-01_04-30-00-part2", "2024-06-01T04:30:00"),
         ("20240601_043000-0100", "2024-06-01T04:30:00"),  # the hundredth, or an hour west
         ("99999999_999999_20240601_043000", "2024-06-01T04:30:00"),
+        ("Session 2024.06.01_04.30.00", "2024-06-01T04:30:00"),
         ("20240229_120000", "2024-02-29T12:00:00"),
         ("S4A01234_20230101_235959+1000", "2023-01-01T23:59:59+10:00"),
         ("SITE_20110601$043000", "2011-06-01T04:30:00"),  # Song Meter SM2, triggered
@@ -171,6 +177,11 @@ def test_a_comment_tells_when_a_recording_began(tmp_path, comment, said):
         ([chunk(b"guan", b"Timestamp:2016-02-11 21:14:33")], "2016-02-11T21:14:33"),
         ([chunk(b"guan", b"Timestamp: yesterday")], None),
         ([chunk(b"guan", b"Note: no Timestamp: 2016-02-11 21:14:33")], None),
+        ([wamd((0, b"\1\0"), (1, b"SM4"), (5, b"2014-04-02 22:59:14-05:00"))],
+         "2014-04-02T22:59:14-05:00"),
+        ([wamd((5, b"2014-04-02 22:59:14.000"))], "2014-04-02T22:59:14"),
+        ([wamd((1, b"SM4"), (5, b"?"))], None),
+        ([chunk(b"wamd", struct.pack("<HIH", 1, 2**31, 5))], None),
         ([chunk(b"junk", b"odd"), bext("2022-03-04", "05:06:07")], "2022-03-04T05:06:07"),
         ([bext("2022-03-04", "05:06:07"), chunk(b"guan", b"Timestamp: 2016-02-11T21:14:33Z")],
          "2016-02-11T21:14:33+00:00"),

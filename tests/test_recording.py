@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -61,6 +62,24 @@ def test_recording_gives_each_sample_at_its_place(write_wav, subtype, format, st
     assert sum(i.n_samples for i in items) == 160_000
     assert items[0].waveform.dtype == np.float32
     np.testing.assert_allclose(samples(items), stereo.T, atol=step * 1.01)
+
+
+@pytest.mark.parametrize("container", ["wav", "nut"])
+def test_samples_of_64_bits_are_read_as_well(tmp_path, container):
+    path = tmp_path / f"x.{container}"
+    stereo = np.stack([SOUND, -SOUND / 2], axis=1)
+    whole = (stereo.astype(np.float64) * 2**62).astype(np.int64)
+    with av.open(path, "w") as file:
+        stream = file.add_stream("pcm_s64le", rate=RATE, layout="stereo")
+        for start in range(0, N, 1000):
+            frame = av.AudioFrame(format="s64", layout="stereo", samples=1000)
+            frame.planes[0].update(whole[start : start + 1000].tobytes())
+            frame.sample_rate, frame.pts = RATE, start
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    items, error = read(path)
+    assert error == ""
+    np.testing.assert_allclose(samples(items), stereo.T / 2, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,24 @@ def test_header_cut_short_is_said(write_wav, ending, subtype, n_bytes):
 def test_headerless_samples_show_the_way_out(tmp_path):
     path = tmp_path / "x.raw"
     path.write_bytes(bytes(range(256)) * 20)
-    assert fail(path) == "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
+    assert fail(path) == (
+        "headerless audio: streamclf listen --source - --raw FORMAT:RATE:CHANNELS < FILE hears it"
+    )
+
+
+def test_a_file_of_zeros_and_a_coding_of_its_maker_are_no_damage(tmp_path):
+    (tmp_path / "x.wav").write_bytes(bytes(5000))
+    (tmp_path / "x.onnx").write_bytes(bytes(range(256)) * 20)
+    assert fail(tmp_path / "x.onnx") == "is a model, not a recording: --model takes it"
+    (tmp_path / "x.wac").write_bytes(b"WAac" + bytes(range(256)) * 20)
+    assert fail(tmp_path / "x.wav") == (
+        "begins with zeros where its header should be: its recorder did not finish it, or the card "
+        "lost it"
+    )
+    assert fail(tmp_path / "x.wac") == (
+        "is in a coding that only the program of Wildlife Acoustics reads: convert it to WAV with "
+        "that"
+    )
 
 
 def test_a_folder_is_no_recording(tmp_path):

@@ -178,6 +178,17 @@ def test_levels_are_drawn_from_stretch_to_stretch(report):
     assert "loudest hour: -38 dB(A) re full scale, Fri 20 Mar, 12:00" in page.texts
 
 
+def test_a_muted_microphone_does_not_squeeze_the_levels_of_what_sounds(report):
+    page = report(
+        Run("yard", FRIDAY, 3600, level=-38.0),
+        Run("yard", FRIDAY + timedelta(hours=12), 3600, level=-160.0),
+        options=["--since", "2026-03-20", "--until", "2026-03-20"],
+    )
+    steps = [text for text in page.texts if re.fullmatch(r"-\d+", text)]
+    assert steps == [str(-120 + 10 * step) for step in range(10)]
+    assert page.of("path", class_="mean")[1]["d"] == "M50.0 100.0 L54.167 100.0"
+
+
 def test_a_store_without_anything_makes_a_page(report, streamclf, tmp_path):
     empty = tmp_path / "empty.db"
     connect(empty, create=True).close()

@@ -13,6 +13,7 @@ import toys
 
 from streamclf.core.errors import SinkError
 from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
@@ -67,6 +68,21 @@ def test_a_batch_goes_on_with_what_is_not_done(streamclf, recordings, tone_model
     nothing = streamclf(*run, "--resume")
     assert (nothing.code, nothing.out) == (0, "")
     assert nothing.err == "streamclf: 5 of 5 recordings had been done before\n"
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_what_holds_no_audio_leaves_no_file_and_is_tried_again(
+    streamclf, write_wav, tone_model, n_jobs
+):
+    folder = write_wav(toys.tone(440, 1.0), "day/0.wav").parent
+    write_wav(toys.tone(440, 0.0), "day/1.wav")
+    run = ("file", folder, "--model", tone_model, *OUTPUTS, "--resume", "--jobs", n_jobs)
+    for n_done in (0, 1):
+        result = streamclf(*run)
+        assert result.code == 1
+        assert f"{n_done} of 2 recordings had been done before" in result.err
+        assert "1.wav: holds no audio that can be decoded" in result.err
+        assert set(texts(folder)) == {"0.csv", "0.txt"}
 
 
 def test_a_recording_that_is_newer_than_its_files_is_heard_again(streamclf, recordings, tone_model):
@@ -155,7 +171,7 @@ def test_a_name_that_was_taken_meanwhile_is_not_replaced(tmp_path):
     assert "a.csv: exists already" in files.failures.pop()
     files.open(tmp_path / "b.wav")
     (tmp_path / "b.csv").mkdir()
-    files.publish(tmp_path / "b.wav")
+    files.publish(tmp_path / "b.wav", Statistics(8000, elapsed_samples=1))
     assert "b.csv: cannot be given its name: is a directory; the results" in files.failures.pop()
     assert (tmp_path / "a.csv").read_text() == "another's"
     assert (tmp_path / "b.csv.partial").is_file()

@@ -19,7 +19,7 @@ from streamclf.core.errors import UsageError
 from streamclf.notify.happenings import AudioHeard, Happening, SoundHappened
 from streamclf.notify.messages import Message
 from streamclf.notify.outbox import Outbox
-from streamclf.notify.replay import recall
+from streamclf.notify.replay import recall, replay
 from streamclf.notify.rulebook import RuleBook
 from streamclf.notify.rules import Rule
 from streamclf.notify.store_history import StoreHistory
@@ -190,6 +190,70 @@ def test_a_change_of_other_rules_keeps_what_a_rule_knows(hearing, data):
     assert [each for each in facts(told) if each[0] in names] == [
         each for each in facts(whole) if each[0] in names
     ]
+
+
+# ---------------------------------------------------------------- broader labels
+
+ALARM = (
+    # An alarm that turns out to be a siren, and falls back; then a bell by itself, and two dogs.
+    Sound("alarm", 10, 5, 0.6, end_known_s=2.4), Sound("siren", 14.5, 10, end_known_s=2.4),
+    Sound("alarm", 25, 3, end_known_s=2.4), Sound("bell", 100, 2), Sound("dog", 101, 2),
+)  # fmt: skip
+ALARM_RULES = [
+    Rule("begun", labels=("Alarm",)), Rule("ended", on="end", labels=("alarm",)),
+    Rule("twice", labels=("Alarm",), repeats=2, within=600),
+    Rule("long", labels=("Alarm",), lasting=15), Rule("slow", labels=("Alarm",), cooldown=300),
+    Rule("goes on", on="ongoing", labels=("Alarm",), cooldown=10),
+    Rule("quiet", on="quiet", labels=("Alarm",), lasting=60),
+    Rule("each", labels=("Alarm", "Siren")), Rule("siren", labels=("siren",)),
+    Rule("sure", labels=("Alarm",), min_score=0.7),
+]  # fmt: skip
+
+
+def test_a_broader_label_is_one_sound_however_many_events_it_has():
+    told = tell(RuleBook(ALARM_RULES), live(Hearing("yard", 300, ALARM)))
+    said = {rule.name: [each.text for each in told if each.rule == rule.name]
+            for rule in ALARM_RULES}  # fmt: skip
+    assert said == {
+        "begun": ["yard: Alarm since 21:00:10", "yard: Bell since 21:01:40"],
+        "ended": ["yard: Siren from 21:00:10 to 21:00:28", "yard: Bell from 21:01:40 to 21:01:42"],
+        "twice": ["yard: Alarm, 2 times by 21:01:40, last Bell"],
+        "long": ["yard: Alarm since 21:00:10"],
+        "slow": ["yard: Alarm since 21:00:10"],
+        "goes on": ["yard: Alarm goes on since 21:00:10", "yard: Siren goes on since 21:00:10",
+                    "yard: Bell goes on since 21:01:40"],
+        "quiet": ["yard: no Alarm since 21:00:28", "yard: no Alarm since 21:01:42"],
+        # What is named itself is told by itself as well.
+        "each": ["yard: Alarm since 21:00:10", "yard: Siren since 21:00:14",
+                 "yard: Bell since 21:01:40"],
+        "siren": ["yard: Siren since 21:00:14"],
+        "sure": ["yard: Siren since 21:00:10", "yard: Bell since 21:01:40"],
+    }  # fmt: skip
+    (bell,) = [each for each in told if each.rule == "begun" and each.label == "bell"]
+    assert (bell.name, bell.asked, bell.asked_name) == ("Bell", "alarm", "Alarm")
+    assert [each.asked for each in told if each.rule == "siren"] == [None]
+
+
+def test_a_broader_label_is_one_sound_in_a_replay_and_after_a_restart(tmp_path):
+    hearing = Hearing("yard", 300, ALARM)
+    happenings = live(hearing)
+    told = tell(RuleBook(ALARM_RULES), happenings)
+    store = remember(tmp_path / "s.db", [hearing])
+    again = replay(store, ALARM_RULES, us(0), us(290))
+    assert facts([each.message for each in again]) == facts(told)
+    # It ends between the siren and the bell, and goes on with what the store knows.
+    at = next(i for i, each in enumerate(happenings) if getattr(each, "until_us", 0) > us(90))
+    first = tell(RuleBook(ALARM_RULES), happenings[:at])
+    note(store, first)
+    after = tell(RuleBook(ALARM_RULES, StoreHistory(store, pytest.fail)), happenings[at:])
+    assert facts([*first, *after]) == facts(told)
+
+
+def test_rules_that_change_take_what_sounds_for_begun():
+    book, siren = RuleBook([Rule("a", labels=("dog",))]), ALARM[1]
+    assert book.feed(begin("yard", siren)) == []
+    book.change([Rule("a", labels=("Alarm",)), Rule("b", on="end", labels=("Alarm",))])
+    assert [each.rule for each in book.feed(end("yard", siren))] == ["b"]
 
 
 # ---------------------------------------------------------------- each key
@@ -389,6 +453,9 @@ def test_a_message_has_one_token_however_often_it_is_made():
         ({"within": 5.0}, "within: is the time for repeats: add repeats"),
         ({"on": "quiet"}, "on quiet: needs how long: add lasting"),
         ({"on": "ongoing"}, "on ongoing: needs the time after which"),
+        ({"on": "lost"}, "on lost: needs how long: add lasting"),
+        ({"on": "lost", "lasting": 5.0, "labels": ("dog",)}, "labels: makes no sense with on = l"),
+        ({"on": "lost", "lasting": 5.0, "rare": 3}, "rare: makes no sense with on = lost"),
         ({"on": "quiet", "lasting": 5.0, "rare": 3}, "rare: makes no sense with on = quiet"),
         ({"on": "ongoing", "cooldown": 5.0, "first_of_day": True}, "first-of-day: makes no sense"),
         ({"on": "quiet", "lasting": 5.0, "repeats": 2, "within": 9.0}, "repeats: makes no sense"),

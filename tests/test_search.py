@@ -105,6 +105,21 @@ def test_an_event_finds_the_others_and_not_itself(night, store):
     assert found.moments[0].time.utcoffset() == timedelta(0)
 
 
+def test_a_moment_goes_on_over_midnight(tmp_path):
+    midnight_s = 7200.0
+    folder = FeatureStore(tmp_path)
+    keep_features(tmp_path, "kitchen", NIGHT, 7300, [("bell", midnight_s - 3, midnight_s + 4)])
+    assert len(list(tmp_path.rglob("*.features"))) == 2
+    best, other = search(folder, example_of("bell"), 2)
+    assert best.onset_s == pytest.approx(midnight_s - 3, abs=1)
+    assert best.offset_s == pytest.approx(midnight_s + 4, abs=1.5)
+    assert best.until_us == round((NIGHT.timestamp() + best.offset_s) * 1e6)
+    assert other.likeness < best.likeness - 0.2
+    since_us = round((NIGHT.timestamp() + midnight_s) * 1e6)
+    cut = search(folder, example_of("bell"), 1, Scope(since_us=since_us))[0]
+    assert cut.onset_s == pytest.approx(midnight_s, abs=0.5)
+
+
 def span_us(begin_s, end_s):
     """Two places of the night in microseconds."""
     return tuple(round((NIGHT.timestamp() + s) * 1e6) for s in (begin_s, end_s))
@@ -321,5 +336,6 @@ def test_a_product_in_tiles_is_the_product(n_rows, n_inner, n_columns):
     random = np.random.default_rng(4)
     left = random.standard_normal((n_rows, n_inner), np.float32)
     right = random.standard_normal((n_inner, n_columns), np.float32)
-    assert multiply(left, right) == pytest.approx(left @ right, rel=1e-3, abs=1e-3)
-    assert squares(left.T) == pytest.approx(left @ left.T, rel=1e-3, abs=1e-2)
+    # `pytest.approx` takes a million numbers one by one.
+    np.testing.assert_allclose(multiply(left, right), left @ right, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(squares(left.T), left @ left.T, rtol=1e-3, atol=1e-2)

@@ -20,6 +20,8 @@ from streamclf.cli import config as cli_config
 from streamclf.cli import main
 from streamclf.cli.config_file import ConfigFile
 from streamclf.cli.source_tables import FOR_ALL, read_source_tables
+from streamclf.sources.microphone.devices import InputDevice
+from streamclf.sources.microphone.portaudio import PortAudioBackend
 
 SECOND = toys.RATE
 
@@ -142,6 +144,7 @@ TABLE = "[[sources]]\n"
         (f'{TABLE}url = "sim:x?stall=1"\n', ":4: url sim:x?stall=1: stall=1: must be"),
         (f'{TABLE}name = "a"\nonly = "dgo"\n', ":5: --only dgo: is no label of tones"),
         (f'{TABLE}name = "a"\nmodel = "no.onnx"\n', ":5: --model no.onnx: no such model file"),
+        (f'{TABLE}name = "a"\nprovider = "openvino"\n', ":5: --provider openvino was asked for: "),
         (f'{TABLE}name = "a"\nthreshold = 2\n', ":5: --threshold 2.0: must lie between 0 and 1"),
         (f'{TABLE}name = "a"\nthresholds = "n.toml"\n', ":5: --thresholds n.toml: cannot be read"),
         (f'{TABLE}name = "a"\ncalibration-db = 900\n', ":5: --calibration-db 900.0: must be -300"),
@@ -169,7 +172,7 @@ def test_a_mistake_is_one_line_with_its_place(streamclf, box, tmp_path, monkeypa
     for command in (["serve", "--check"], ["serve"]):
         result = streamclf(*command, "--config", path)
         assert result.code in (1, 2)
-        assert result.code == 2 or "no such model" in words  # as for listen
+        assert result.code == 2 or "model" in words or "provider" in words  # as for listen
         *said, error = result.err.splitlines()
         assert error.startswith(f"streamclf: error: {path}{words}"), error
         assert said == [] or command == ["serve"]
@@ -177,8 +180,8 @@ def test_a_mistake_is_one_line_with_its_place(streamclf, box, tmp_path, monkeypa
     assert not (tmp_path / "box.db").exists()
 
 
-def test_check_is_fine_and_creates_nothing(streamclf, box, tmp_path, tone_model):
-    path = box('port = 8787\n[[sources]]\nname = "a"\nurl = "sim:none.wav"\noutput = ["x.csv"]\n')
+def test_check_is_fine_and_creates_nothing(streamclf, box, scene, tmp_path):
+    path = box(f'port = 8787\n[[sources]]\nname = "a"\nurl = "sim:{scene}"\noutput = ["x.csv"]\n')
     before = sorted(tmp_path.rglob("*"))
     result = streamclf("serve", "--config", path, "--check")
     assert result.code == 0
@@ -186,6 +189,40 @@ def test_check_is_fine_and_creates_nothing(streamclf, box, tmp_path, tone_model)
         f"{path}: fine: a",
     ]
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('url = "sim:none.wav?drift=5"', "url sim:none.wav?drift=5: there is no such file; it is"),
+        ('url = "rtps://h/c"', "url rtps://h/c: rtps is no protocol of live streams (did you mean"),
+        ('url = "http://"', "url http://: names no host: write http://HOST/..."),
+        ('device = "usb"', "--device usb: no microphone is called 'usb'; there is 4: hall, Fake; "),
+        ('url = "udp://:99"\noutput = ["box.toml/x.csv"]', "--output box.toml/x.csv: "),
+        ('url = "udp://:99"\nclips = "box.toml/x"', "--clips box.toml/x: "),
+    ],
+)
+def test_check_doubts_what_is_not_there(streamclf, box, monkeypatch, text, words):
+    hall = InputDevice(4, "hall", "Fake", 1, 48e3)
+    monkeypatch.setattr(PortAudioBackend, "list_devices", lambda self: [hall])
+    path = box(f'[[sources]]\nname = "a"\n{text}\n')
+    result = streamclf("serve", "--config", path, "--check")
+    assert result.code == 0
+    warning, fine = result.err.splitlines()
+    assert warning.startswith(f"streamclf: warning: {path}:{5 + text.count(chr(10))}: {words}")
+    assert fine == f"{path}: fine: a"
+
+
+def test_it_goes_on_with_the_lines_of_the_one_before(streamclf, box, scene, tmp_path):
+    path = box(f'[[sources]]\nname = "a"\nurl = "sim:{scene}"\nspeed = 0\noutput = ["x.csv"]\n')
+    assert streamclf("serve", "--config", path).code == 0
+    before = (tmp_path / "x.csv").read_text()
+    again = streamclf("serve", "--config", path)
+    assert (again.code, (tmp_path / "x.csv").read_text()[: len(before)]) == (0, before)
+    assert len((tmp_path / "x.csv").read_text()) > len(before)
+    path.write_text(path.read_text().replace("[[sources]]", "overwrite = true\n[[sources]]"))
+    assert streamclf("serve", "--config", path).code == 0
+    assert len((tmp_path / "x.csv").read_text()) == len(before)
 
 
 def test_the_command_line_wins_over_a_table_and_a_table_over_the_file(streamclf, box, scene):

@@ -63,7 +63,7 @@ def test_a_table_says_itself_what_is_done(run, recordings, tmp_path):
     assert [line["events"] for line in heard] == [2, 0, 1, 1, 1]
     assert heard[1] == {
         "type": "heard", "schema": 1, "source": str(recordings[1]),
-        "onset": 0.0, "offset": 2.0, "events": 0,
+        "onset": 0.0, "offset": 2.0, "events": 0, "model": "tones 1",
     }  # fmt: skip
     before = table.read_bytes(), lines.read_bytes()
     again = run("-o", table, "-o", lines, "--resume")

@@ -200,11 +200,11 @@ def test_text_is_a_table_below_each_name(tmp_path):
     sink.close()
     assert [line.rstrip() for line in path.read_text().splitlines()] == [
         "a/long.wav",
-        "     0:12.50 -    0:15.00  dog                       0.93",
-        "     0:15.00 -    0:16.00  [gap: overflow]",
+        "     0:12.50 -    0:15.00   0.93  dog",
+        "     0:15.00 -    0:16.00         [gap: overflow]",
         "Mic, from 2026-03-29 01:59:59",
-        "  1:15:16.00 - 1:15:17.00  door, slammed             1.00",
-        "     1:00.00 - 1:00:00.00  rain                      0.50",
+        "  1:15:16.00 - 1:15:17.00   1.00  door, slammed",
+        "     1:00.00 - 1:00:00.00   0.50  rain",
     ]
 
 

@@ -4,14 +4,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamclf.core.card import Card, Threshold, Thresholds
-from streamclf.core.label_choice import choose_labels, spoken_names
+from streamclf.core.card import Card, Taught, Threshold, Thresholds
+from streamclf.core.label_choice import choose_labels
+from streamclf.core.label_names import spoken_names
 from streamclf.core.records import Average, Scores, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.core.sound_kinds import BROADER, KINDS, all_broader, find_kinds
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.model.model_file import Model
 from streamclf.notify.mqtt.choose import choose
-from streamclf.notify.rules import Rule
 from streamclf.pipeline.engine import Engine
 
 LABELS = ["Dog", "Bark", "Yip", "Canidae, dogs, wolves", "Animal", "Siren", "Police car (siren)"]
@@ -146,13 +147,70 @@ def test_one_of_several_names_is_enough_everywhere():
         CARD, labels=[*LABELS, "Chicken, rooster", "rooster song"], thresholds=Thresholds()
     )
     assert choose_labels(card, "rooster,Canidae, dogs, wolves,dogs", None) == {
-        "Chicken, rooster", "Canidae, dogs, wolves",
+        "Chicken, rooster", "Canidae, dogs, wolves", "Dog",
     }  # fmt: skip
-    rule = Rule("rise", labels=("Rooster",))
-    assert rule.names("Chicken, rooster", "Chicken, rooster")
-    assert not rule.names("rooster song", "rooster song")
-    # A rule about a kind hears of the sound that it is told as.
-    assert Rule("barks", labels=("bark",)).names("Dog", "Dog")
-    assert choose({"Chicken, rooster": "x", "Dog": "Dog"}, ["rooster", "yip"]) == (
-        "Chicken, rooster", "Dog",
+    vocabulary = Vocabulary.of_card(card)
+    assert vocabulary.meant("Rooster") == {"Chicken, rooster": "Chicken, rooster"}
+    # Who asks for a kind hears of the sound that it is told as.
+    assert vocabulary.meant("bark") == {"Bark": "Bark", "Dog": "Bark"}
+    reported = {"Chicken, rooster": "x", "Dog": "Dog"}
+    assert choose(reported, ["rooster", "yip"], vocabulary) == {
+        "Chicken, rooster": {"Chicken, rooster"}, "Dog": {"Dog"},
+    }  # fmt: skip
+
+
+CARD_OF_ALARMS = msgspec.structs.replace(
+    CARD, labels=[*LABELS, "Vehicle", "Alarm", "Horn"], thresholds=Thresholds(),
+    broader={**CARD.broader, "Siren": ["Alarm"], "Police car (siren)": ["Siren", "Vehicle"],
+             "Horn": ["Alarm", "Vehicle"]},
+)  # fmt: skip
+
+
+def test_a_name_means_all_narrower_labels():
+    """So whoever asks for a label hears of all for which that label itself stays silent."""
+    vocabulary = Vocabulary.of_card(CARD_OF_ALARMS)
+    alarms = {"Alarm", "Siren", "Police car (siren)", "Horn"}
+    assert vocabulary.meant("alarm") == dict.fromkeys(alarms, "Alarm")
+    # A police siren is told as a siren, and is a vehicle.
+    assert vocabulary.meant("Vehicle").keys() == {"Vehicle", *alarms - {"Alarm"}}
+    assert vocabulary.meant("Siren").keys() == {"Siren", "Police car (siren)"}
+    assert vocabulary.meant("alram") == {}
+    assert vocabulary.asked(["Alarm", "Siren"], "Siren") == "Siren"
+    assert vocabulary.asked(["Dog", "Alarm"], "Siren") == "Alarm"
+    assert vocabulary.asked(["Dog"], "Siren") is None
+    engine = Engine(Scorer(CARD_OF_ALARMS), Settings())
+    broader = all_broader(CARD_OF_ALARMS, None, engine.kinds)
+    for asked in CARD_OF_ALARMS.labels:
+        meant = vocabulary.meant(asked)
+        assert meant.keys() >= {label for label, others in broader.items() if asked in others}
+
+
+def test_only_and_except_mean_narrower_labels():
+    every = {*CARD_OF_ALARMS.labels} - {"Bark", "Yip", "Police car (siren)"}
+    assert choose_labels(CARD_OF_ALARMS, "alarm", None) == {"Alarm", "Siren", "Horn"}
+    assert choose_labels(CARD_OF_ALARMS, "animal", None) == {
+        "Animal", "Dog", "Canidae, dogs, wolves",
+    }  # fmt: skip
+    assert choose_labels(CARD_OF_ALARMS, None, "alarm") == every - {"Alarm", "Siren", "Horn"}
+    # Without vehicles there are sirens all the same: the card has none below them.
+    assert choose_labels(CARD_OF_ALARMS, None, "vehicle") == every - {"Vehicle", "Horn"}
+    assert choose_labels(CARD_OF_ALARMS, "alarm", "horn") == {"Alarm", "Siren"}
+
+
+def test_what_only_chooses_is_told_as_it_is_without():
+    barks = {"Dog": 0.6, "Bark": 0.6, "Animal": 0.7, "Siren": 0.9}
+    assert run(labels=choose_labels(CARD, "animal", None))(**barks) == [
+        each for each in run()(**barks) if each[0] != "Siren"
+    ]
+
+
+def test_a_taught_correction_is_no_narrower_label():
+    """It silences the label that it corrects, because it is something else."""
+    card = msgspec.structs.replace(
+        CARD, labels=[*LABELS, "not Dog"], taught={"not Dog": Taught([])},
+        broader={**CARD.broader, "not Dog": ["Dog"]},
     )  # fmt: skip
+    assert "not Dog" not in Vocabulary.of_card(card).meant("Animal")
+    assert choose_labels(card, None, "dog") == {
+        "Canidae, dogs, wolves", "Animal", "Siren", "not Dog",
+    }  # fmt: skip

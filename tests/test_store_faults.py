@@ -33,6 +33,7 @@ from streamclf.core.records import EventBegan, SoundEvent
 from streamclf.store import database, sink, store, writers
 from streamclf.store.check import check_store
 from streamclf.store.database import connect, connect_to_read
+from streamclf.store.names import find_labels, list_labels
 from streamclf.store.store import Store
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="POSIX alone")
@@ -701,6 +702,18 @@ def test_a_store_of_another_version_cannot_be_read_where_it_cannot_be_written(as
     os.setresuid(65534, 65534, 0)
     with pytest.raises(StoreError, match="cannot be opened"):
         check_store(path)
+
+
+def test_a_store_of_an_earlier_version_can_be_read_where_it_cannot_be_written(as_nobody):
+    path = as_nobody / "x.db"
+    fill(path)
+    change(path, "ALTER TABLE models DROP COLUMN broader")
+    change(path, "PRAGMA user_version = 1")
+    change(path, "PRAGMA journal_mode = DELETE")
+    os.setresuid(65534, 65534, 0)
+    with closing(connect_to_read(path)) as connection:
+        (label,) = list_labels(connection)
+        assert find_labels(connection, [label.upper()]) == (label,)
 
 
 def test_locks_that_kills_left_are_removed_after_a_while(tmp_path):

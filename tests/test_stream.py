@@ -256,8 +256,9 @@ def test_url_that_is_not_there_is_one_line(server):
     with pytest.raises(StreamError) as caught:
         list(UrlStream(f"http://me:secret@{server}/none").blocks(8000))
     message = str(caught.value)
-    assert message.startswith(f"http://me:***@{server}/none: is no audio that FFmpeg can open: ")
+    assert message.startswith(f"http://me:***@{server}/none: has no stream there: server returned")
     assert "404" in message
+    assert message.endswith("; check the path")
     assert "secret" not in message
 
 
@@ -275,7 +276,14 @@ def test_url_where_nobody_listens_is_one_line():
     url = f"http://127.0.0.1:{port}/live"
     with pytest.raises(StreamError) as caught:
         list(UrlStream(url).blocks(8000))
-    assert str(caught.value) == (f"{url}: is no audio that FFmpeg can open: connection refused")
+    assert str(caught.value) == (
+        f"{url}: cannot be reached: connection refused; is it switched on, and the port right?"
+    )
+
+
+def test_url_of_no_protocol_names_those_that_are_usual():
+    with pytest.raises(StreamError, match=r"protocol not found; rtsp://, http:// and https:// are"):
+        list(UrlStream("rtspx://host/cam").blocks(8000))
 
 
 @pytest.mark.parametrize("name", ["radio.pls", "radio.m3u?station=1"])

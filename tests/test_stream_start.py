@@ -35,6 +35,7 @@ from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
+from streamclf.sources.retried import RetriedSource
 from streamclf.sources.simulated.fake_backend import FakeBackend
 from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.raw_format import RawFormat
@@ -224,6 +225,7 @@ def test_a_stream_that_fails_later_has_started_once(classifier):
 def test_a_start_tells_how_the_stream_is_listened_to(tmp_path):
     card = toys.toy_card(
         temperature=2.0, display_names={"low": "Low tone"}, unknown=Unknown(0.4),
+        broader={"high": ["middle"]},
     )  # fmt: skip
     path = toys.write_tone_detector(tmp_path / "tones.onnx", card)
     how = {"thresholds": Thresholds(0.7, 0.5), "labels": frozenset({"low", "high"})}
@@ -231,6 +233,7 @@ def test_a_start_tells_how_the_stream_is_listened_to(tmp_path):
     assert start.thresholds == {"low": 0.7, "high": 0.7}
     assert start.display_name("low") == "Low tone"
     assert (start.temperature, start.unknown) == (2.0, Unknown(0.4))
+    assert start.broader == {"high": ["middle"]}
 
 
 def test_a_live_start_is_named_by_when_its_first_audio_sounded(classifier):
@@ -334,6 +337,7 @@ def test_a_recordings_start_survives_being_packed(started):
     start = StreamStarted(
         "a\n.wav", 8000, ["dog", "übel"], "multi-label", started, Unknown(0.25),
         display_names={"dog": "Dog"}, thresholds={"dog": 0.1}, temperature=0.7, position=2**40,
+        broader={"dog": ["übel"]},
     )  # fmt: skip
     again = unpack(pack(start))
     assert again == start
@@ -343,3 +347,20 @@ def test_a_recordings_start_survives_being_packed(started):
 def test_a_clock_cannot_be_packed():
     with pytest.raises(TypeError):
         pack(StreamStarted("mic", 8000, ["dog"], "multi-label", clock=LocalClock(), live=True))
+
+
+@pytest.mark.parametrize("speed", [0, 1000])
+@pytest.mark.parametrize("served", [False, True])
+def test_no_time_of_a_recording_played_fast_lies_in_the_future(
+    speed, served, classifier, write_wav
+):
+    path = write_wav(toys.tone(1000, 60))
+
+    def play() -> Source:
+        return SimulatedMicrophone(path, speed=speed)
+
+    began = datetime.now(UTC)
+    start = listen(classifier, RetriedSource("sim", play) if served else play()).start
+    end = start.moment(60 * toys.RATE)
+    assert began - timedelta(seconds=1) < end <= datetime.now(UTC)
+    assert end - start.moment(0) == timedelta(seconds=60)

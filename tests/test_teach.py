@@ -405,12 +405,17 @@ def test_names_of_taught_sounds_in_a_list_are_told_apart():
 
 
 def test_a_sound_taught_anew_is_not_told_as_taken_for_itself():
-    assert "has taken the examples for: dog (1)" in answer("my phone", 1)
+    assert "has taken the examples for dog (1), and goes on doing so" in answer("my phone", 1)
 
 
 def test_more_events_than_wanted_are_told_with_a_way_out_that_helps():
-    assert "lower --at-most" in answer("my phone", 1)
+    alone = answer("my phone", 1)
+    assert "Was it something else? Teach again with --not hall@1.0s+1.0s, or with a lower" in alone
+    assert "One example is enough for a sound that hardly varies" in alone
+    assert "it finds 3 of 4 (made of the one example)." in alone
+    assert "If it did sound then, teach it from more examples" in answer("my phone", 0)
     told = answer("my phone", 30)
+    assert "teach again with their names: --not hall@1.0s+1.0s ...\n" in told.lower()
     assert "That is more than 3 a week (--at-most)" in told
     assert "lower --at-most" not in told
 

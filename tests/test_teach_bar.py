@@ -23,11 +23,11 @@ def bump(height: float, n_windows: int = 16) -> np.ndarray:
     return values
 
 
-def past_of(*heights: float, hours: float = 10) -> np.ndarray:
+def past_of(*heights: float, hours: float = 10, n_windows: int = 6) -> np.ndarray:
     """A past of nothing with short sounds of these heights, a minute between two."""
     values = np.zeros(round(hours * 7200), np.float32)
     for number, height in enumerate(heights):
-        values[120 * (number + 1) :][:6] = height
+        values[120 * (number + 1) :][:n_windows] = height
     return values
 
 
@@ -65,12 +65,13 @@ def test_a_bar_means_the_threshold_of_the_label() -> None:
     bar = Bar(7.0)
     on, off = bar.scores(np.array([7.0, 7.0 * ENDS_AT], np.float32))
     assert on == pytest.approx(THRESHOLD.on)
-    assert off == pytest.approx(THRESHOLD.off)
+    assert off == pytest.approx(THRESHOLD.off, rel=1e-3)
 
 
-def test_events_are_counted_as_a_replay_finds_them() -> None:
+@pytest.mark.parametrize("n_windows", [1, 2, 6])
+def test_events_are_counted_as_a_replay_finds_them(n_windows) -> None:
     random = np.random.default_rng(3)
-    values = past_of(*random.uniform(3, 12, 50), hours=1)
+    values = past_of(*random.uniform(3, 15, 50), hours=1, n_windows=n_windows)
     bar = Bar(6.0)
     logits = values * np.float32(bar.gain) + np.float32(bar.constant)
     n = values.size
@@ -103,7 +104,7 @@ def test_a_fit_parts_an_example_from_what_is_taken_for_it() -> None:
     assert margin(Fit()) > 1.2 * margin(Fit(nearest=0.0, decay=3.0))
 
 
-@pytest.mark.parametrize(("n_examples", "kept"), [(2, 0.975), (3, 0.95), (5, 0.9), (7, 0.9)])
+@pytest.mark.parametrize(("n_examples", "kept"), [(2, 0.97), (3, 0.94), (5, 0.88), (7, 0.88)])
 def test_an_example_that_is_left_out_counts_less_where_there_are_many(n_examples, kept) -> None:
     random = np.random.default_rng(2)
     windows = random.normal(0, 1, (200, 6)).astype(np.float32)

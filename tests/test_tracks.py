@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,8 +79,10 @@ def damaged_mp3(path: Path) -> Path:
 
 
 def test_nobody_but_streamclf_writes_to_standard_error(tmp_path, tone_model):
-    path = damaged_mp3(tmp_path / "x.mp3")
-    command = ("file", path, "--log-format", "json", "--model", tone_model)
+    path, tag, junk = damaged_mp3(tmp_path / "x.mp3"), tmp_path / "tag.mp3", tmp_path / "junk.mp3"
+    tag.write_bytes(b"ID3\x03\0\0\0\0\0\0" + bytes(5000))
+    junk.write_bytes(random.Random(0).randbytes(100_000))
+    command = ("file", path, tag, junk, "--log-format", "json", "--model", tone_model)
     found = prepared.run(*command, capture_output=True, text=True, env=os.environ)
     lines = found.stderr.splitlines()
     assert lines

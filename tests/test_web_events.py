@@ -349,7 +349,7 @@ def test_health_is_told_in_words(serve, fare):
     text = " ".join(run(get(serve(), "/health")).split())
     for part in (
         "The source is heard, and 2.5 s of sound were lost since the start.", "1 h 01 min",
-        "35.0 GB", "2.3 MB", "3.4 %", "1,234", "tones 1",
+        "35.0 GB", "2.3 MB", "3.4 % of a core", "1,234", "tones 1",
         "every 0.5 s, busy for 1.2 % of the time", "1.1 s a day fast (12 ppm)",
         "2.5 s in 3 gaps: the computer did not take the sound in time (2.0 s), the microphone or "
         "stream was away (0.50 s)",
@@ -365,11 +365,23 @@ def test_troubles_are_told_first(serve, fare):
     fare["store"]["disk_free_bytes"] = 100_000_000
     text = run(get(serve(), "/health"))
     for part in (
-        "0 of 1 source are heard", "yard is lost: nothing is heard of it.",
+        "0 of 1 source are heard, and 2.5 s of sound were lost since the start so far.",
+        "yard is lost: nothing is heard of it.",
         "The computer is too slow for yard: it looks every 1 s instead of every 0.5 s.",
         "2 results of yard could not be written.", "The disk is nearly full: 100 MB are left.",
     ):  # fmt: skip
         assert part in text, part
+
+
+def test_a_source_that_is_away_has_not_lost_nothing(serve, fare):
+    (yard,) = fare["sources"]
+    fare["sources"] = [
+        yard | {"lost_s": 0.0},
+        yard | {"name": "hall", "lost_s": 0.0, "state": "lost"},
+    ]
+    text = " ".join(run(get(serve(), "/health")).split())
+    assert "1 of 2 sources is heard." in text
+    assert "nothing was lost" not in text
 
 
 def test_targets_of_messages_have_a_line_of_their_own(serve, fare):

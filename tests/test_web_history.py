@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
@@ -13,12 +14,15 @@ from histories import NOW, make_history
 from lives import Feed
 from pages import Browser, make_context
 from stores import make_store
+from test_rulebook import note
+from webhooks import make_message
 
 from streamclf.runs.health import LiveState
 from streamclf.store.browse import find_entry
 from streamclf.store.database import connect
 from streamclf.web.hub import LiveHub
 from streamclf.web.pages import day, events, sounds
+from streamclf.web.pages.day import N_TOLD
 from streamclf.web.server import WebServer
 
 
@@ -91,6 +95,36 @@ def test_day_tells_what_was_heard_in_which_hour(browser):
     assert links["All sounds, 07:00: 3 events"] == "/events?date=2026-11-26&hour=7"
     assert "crackling fire, 09:00: 1 event" in links
     assert links["Yesterday"] == "/day?date=2026-11-25"
+
+
+def test_day_begins_with_what_was_told_and_whether_it_arrived(browser, tmp_path):
+    assert "What was told" not in browser.read("/day")
+    noon_us = round(NOW.replace(hour=12, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000
+    offset_min = round(NOW.utcoffset().total_seconds() / 60)
+    note(
+        tmp_path / "store.db",
+        [
+            make_message(
+                number, text=f"<b>Alarm {number}</b>", told_us=noon_us + number * 1_000_000,
+                utc_offset_min=offset_min, targets=("phone", "bell"),
+            )
+            for number in range(N_TOLD + 2)
+        ] + [make_message(99, on="test", text="Trial", told_us=noon_us)],
+    )  # fmt: skip
+    with closing(connect(tmp_path / "store.db")) as connection, connection:
+        connection.execute("UPDATE deliveries SET state = 'sent' WHERE target = 'bell'")
+        connection.execute(
+            "UPDATE deliveries SET state = 'failed', reason = 'too old' WHERE target = 'phone' "
+            "AND message_id = (SELECT id FROM messages WHERE token = 'token-7')"
+        )
+    text = browser.read("/day")
+    assert text.index("What was told") < text.index("What, and when")
+    assert "12:00:07 <b>Alarm 7</b> never to phone: too old to bell 12:00:06 <b>Alarm 6</b>" in text
+    assert "<b>Alarm 6</b> not yet to phone to bell" in text
+    assert "and 2 earlier messages" in text
+    assert "Alarm 1<" not in text
+    assert "Trial" not in text
+    assert "What was told" not in browser.read("/day?date=2026-11-25")
 
 
 def test_each_field_of_the_map_leads_to_its_events(browser):

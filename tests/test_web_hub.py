@@ -269,11 +269,21 @@ def test_strongest_sounds_come_with_their_names_and_scores(hub, yard):
     yard.score(0.01, 0.3, 0.6, 0.09)
     source = source_of(hub)
     assert source["sounds"] == [
-        {"label": "middle", "name": "middle", "score": 0.6, "above": True},
-        {"label": "low", "name": "low tone", "score": 0.3, "above": False},
-        {"label": "high", "name": "high", "score": 0.09, "above": False},
+        {"label": "middle", "name": "middle", "score": 0.6, "above": True, "threshold": 0.5},
+        {"label": "low", "name": "low tone", "score": 0.3, "above": False, "threshold": 0.5},
+        {"label": "high", "name": "high", "score": 0.09, "above": False, "threshold": 0.5},
     ]
     assert source["scored"]
+
+
+def test_what_is_told_stands_first_and_nothing_else_is_marked_beside_it(hub, yard):
+    yard.hear(toys.tone(1000, 1))
+    yard.score(0.01, 0.3, 0.6, 0.9)
+    assert [each["above"] for each in source_of(hub)["sounds"]] == [True, True, False]
+    yard.begin("quiet", 0.5)
+    assert [(each["label"], each["above"]) for each in source_of(hub)["sounds"]] == [
+        ("quiet", True), ("high", False), ("middle", False)
+    ]  # fmt: skip
 
 
 def test_a_threshold_that_was_changed_meanwhile_counts(hub, yard):
@@ -306,7 +316,13 @@ def test_measured_values_are_no_scores(clock):
     source = source_of(hub)
     assert not source["scored"]
     assert source["sounds"] == [
-        {"label": "loudness", "name": "loudness", "score": -3.25, "above": False}
+        {
+            "label": "loudness",
+            "name": "loudness",
+            "score": -3.25,
+            "above": False,
+            "threshold": None,
+        }
     ]
 
 

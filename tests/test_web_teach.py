@@ -166,7 +166,8 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
 def test_each_moment_can_be_marked_also_where_a_label_is_corrected(tmp_path, sound, reviewed):
     """By a review where one says it, else by the features that were kept of the moment."""
     begun = NOW - timedelta(hours=2)
-    store = make_store(tmp_path / "s.db", [Run("yard", begun, 60, [("dog", 10.0), ("cat", 30.0)])])
+    heard = [Heard("animal", 9.5, 3.0), ("dog", 10.0), ("cat", 30.0)]  # two labels of one sound
+    store = make_store(tmp_path / "s.db", [Run("yard", begun, 60, heard)])
     (tmp_path / "x.flac").write_bytes(b"fLaC")
     with closing(connect(store)) as connection:
         with transaction(connection):
@@ -181,15 +182,18 @@ def test_each_moment_can_be_marked_also_where_a_label_is_corrected(tmp_path, sou
             for at_s in (10.0, 30.0, 50.0)
         ]
         silences = ("dog",) if sound == "not dog" else ()
+        examples = [SimpleNamespace(row=row) for row, label in labels.items() if label == "dog"]
         learned = SimpleNamespace(
             sound=Sound(sound, silences), card=SimpleNamespace(sample_rate=RATE),
-            reviewed=SimpleNamespace(examples=[]),
+            reviewed=SimpleNamespace(examples=[] if silences else examples),
             made=SimpleNamespace(lesson=SimpleNamespace(past_events=past), taught=Taught([], [])),
         )  # fmt: skip
         rows = teach._describe_past(connection, learned, None, {}, TODAY.date())
     fields = [row["field"].partition("-") for row in rows]
     by_review = {labels[int(name)] for kind, _, name in fields if kind == "mark"}
     assert by_review == set(reviewed.split())
+    marked = [labels[int(row["field"].partition("-")[2])] for row in rows if row["mark"] == "yes"]
+    assert marked == ([] if silences else ["dog"])
     moments = [name for kind, _, name in fields if kind == "moment"]
     assert len(by_review) + len(moments) == 3
     assert all(parse_moment(name) is not None for name in moments)

@@ -45,6 +45,7 @@ from train.base.errors import RunError, UsageError
 from train.base.exit_codes import exit_codes
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
+from train.datasets.free_sounds import HELD_OUT
 from train.datasets.prepared import ClipSet, open_prepared, pool
 from train.distillation.fresh import DeviceEar, Fresh
 from train.distillation.fresh_run import check_start, hasten, learn_fresh, windows_of
@@ -75,10 +76,6 @@ N_JUDGED = 2
 """Shards of the held-out sources."""
 
 JUDGED_SEED = 10_000
-
-HELD_OUT = ("openclonk-data", "freeciv-data", "linphone-common", "lincity-ng-data", "pingus-data",
-            "7kaa-data", "asc-music", "asterisk-core-sounds-ru-g722")  # fmt: skip
-"""Packages that nothing is learned from, to judge by."""
 
 SCHEDULE = ("passes", "minutes", "recipe", "steps", "commands")
 """Fields of a run's description that depend on its length."""

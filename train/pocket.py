@@ -35,6 +35,8 @@ from train.nets.streamed_pocket import StreamedPocketBody
 from train.pocket_parts.batches import draw_batch
 from train.pocket_parts.last_layer import fit_last_layer
 from train.pocket_parts.mel_power import MelPower, MelPowerData, make_noises
+from train.pocket_parts.more_speech import LABEL as SPEECH
+from train.pocket_parts.more_speech import N_STRETCHES, WEIGHT, MoreSpeech, choose_speech
 from train.pocket_parts.networks import STREAMED, AnyPocket, make_network
 from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE, BodyWithFeatures, EarlierSelf
 from train.pocket_parts.pretrained_onnx import (
@@ -92,6 +94,7 @@ class Pocket(System):
         folds: ``(clips,)``, the training clips' folds.
         heard_cache: Folder that keeps what streamed layers heard.
         strangers: Sounds that resemble no label.
+        more_speech: Speech that is heard word after word.
     """
 
     name = "pocket"
@@ -109,6 +112,7 @@ class Pocket(System):
     folds: np.ndarray
     heard_cache: Path | None = None
     strangers: ClipSet | None = None
+    more_speech: MoreSpeech | None = None
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
@@ -142,6 +146,10 @@ class Pocket(System):
                help="sounds from which those that resemble no label are chosen: of these all "
                "labels are alike, as of noise (streamed layers; needs --heard and "
                "--audioset)")  # fmt: skip
+        option("--more-speech", type=Path, metavar="PREPARED",
+               help="sounds from which speech is chosen: with the recordings of --speech-music it "
+               "is put one after the other, and known as speech, too (streamed layers; needs "
+               "--heard and --audioset)")  # fmt: skip
         option("--heard", type=Path, metavar="NPZ", help="what a teacher hears in these sounds, of "
                "train.hear_sources")  # fmt: skip
         option("--audioset", type=Path, metavar="CSV", help="AudioSet's class_labels_indices.csv")
@@ -153,12 +161,17 @@ class Pocket(System):
         Raises:
             UsageError: They do not; the message says the way out.
         """
-        together = options.strangers, options.heard, options.audioset
+        together = options.strangers or options.more_speech, options.heard, options.audioset
         if any(together) and not all(together):
-            raise UsageError("--strangers, --heard and --audioset belong together: give all three")
-        if options.strangers and options.start is None:
-            raise UsageError("--strangers are for streamed layers: name them with --start RUN of "
-                             "train.distil")  # fmt: skip
+            raise UsageError("--strangers or --more-speech, --heard and --audioset belong "
+                             "together: give all three")  # fmt: skip
+        if options.more_speech and options.speech_music is None:
+            raise UsageError("--more-speech adds to that of --speech-music DIR: name that, too")
+        for name in ("strangers", "more_speech"):
+            if getattr(options, name) and options.start is None:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} needs streamed layers: name them with --start RUN of "
+                                 "train.distil")  # fmt: skip
         others = options.start or options.teacher or options.last_layer
         if options.through_noise is not None and others:
             raise UsageError(
@@ -205,6 +218,8 @@ class Pocket(System):
             self.n_evaluations = STREAMED_EVALUATIONS
         if options.strangers:
             about["strangers"] = self._choose_strangers(options, clips)
+        if options.more_speech:
+            about["more_speech"] = self._choose_speech(options, clips)
         if options.last_layer:
             self.last_layer = about["last_layer_alone"] = True
             self.recipe = replace(self.recipe, **LAST_LAYER_RECIPE)
@@ -242,16 +257,34 @@ class Pocket(System):
 
     def _choose_strangers(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
         """Choose sounds of which all labels are alike; an entry for ``config.json``."""
-        if self.recipe.layers != STREAMED:
-            raise UsageError(
-                f"--strangers are for streamed layers, {options.start} has others: take a run of "
-                "train.distil, or leave --strangers out"
-            )
+        self._check_streamed("--strangers", options)
         sounds = open_prepared(options.strangers)
         chosen = choose_strangers(sounds, options.heard, options.audioset, clips.labels)
         self.strangers = chosen
         return {"name": chosen.name, "sounds": len(chosen.clips), "licence": chosen.licence,
                 "citation": chosen.citation}  # fmt: skip
+
+    def _choose_speech(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
+        """Choose speech for stretches of it; an entry for ``config.json``."""
+        self._check_streamed("--more-speech", options)
+        sounds = open_prepared(options.more_speech)
+        chosen = choose_speech(sounds, options.heard, options.audioset, clips.labels)
+        all_folds = open_clips(options.speech_music, SAMPLE_RATE, dataset=SPEECH_MUSIC.name)
+        recordings = all_folds.of_folds(clips.folds)
+        own = recordings.labels.index(SPEECH)
+        rows = [k for k, clip in enumerate(recordings.clips) if clip.target == own]
+        sets = chosen, recordings.take(rows)
+        self.more_speech = MoreSpeech(clips.labels.index(SPEECH), sets)
+        return {"name": sounds.name, "sounds": len(chosen.clips), "recordings": len(rows),
+                "stretches": N_STRETCHES, "weight": WEIGHT, "licence": sounds.licence,
+                "citation": sounds.citation}  # fmt: skip
+
+    def _check_streamed(self, option: str, options: Namespace) -> None:
+        if self.recipe.layers != STREAMED:
+            raise UsageError(
+                f"{option} needs streamed layers, {options.start} has others: take a run of "
+                f"train.distil, or leave {option} out"
+            )
 
     def build(self, n_classes: int) -> AnyPocket:
         """Build the network, with new weights where it has no earlier ones."""
@@ -302,7 +335,7 @@ class Pocket(System):
         if isinstance(network.body, StreamedPocketBody) and self.earlier_weights is None:
             fit_streamed_layer(
                 network.body, training_data, self.folds, self.recipe, self.heard_cache,
-                self.strangers,
+                self.strangers, self.more_speech,
             )  # fmt: skip
         elif self.last_layer:
             fit_last_layer(network.body, training_data, partial(self.batch, training_data))

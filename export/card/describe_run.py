@@ -46,6 +46,11 @@ def describe_data(config: dict[str, Any]) -> str:
         others = config["strangers"]
         text += f" All labels were alike of {others['sounds']} sounds of {others['name']} that "
         text += f"resemble none of them ({others['licence']})."
+    if "more_speech" in config:
+        others = config["more_speech"]
+        text += f" {others['stretches']} stretches of words and pauses, of {others['recordings']} "
+        text += f"more recordings of speech and {others['sounds']} sounds of {others['name']} in "
+        text += f"which the teacher hears speech ({others['licence']}), it learned as speech."
     if "through_noise" in config:
         epochs = config["recipe"]["epochs"]
         text += f" Then it learned for {epochs} epochs to say under noise what it said without."

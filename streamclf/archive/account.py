@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from streamclf.archive.hearing import run_name
-from streamclf.archive.manifest import Manifest, Plan
+from streamclf.archive.manifest import Manifest
 from streamclf.archive.many import call_for_each
 from streamclf.archive.place import Place
 from streamclf.archive.run_item import kind_of, number_in
+from streamclf.archive.run_page import read_page
 from streamclf.archive.tables import Account, read_account
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
@@ -44,6 +43,7 @@ class RunAccount:
         n_events: Number of events.
         n_windows: Number of windows.
         n_recordings: Number of recordings in the items that are done.
+        rules: Number of items that are done by the event rules that made them.
     """
 
     run: str
@@ -64,6 +64,7 @@ class RunAccount:
     n_events: int = 0
     n_windows: int = 0
     n_recordings: int = 0
+    rules: Counter[int] = field(default_factory=Counter)
 
     @property
     def is_done(self) -> bool:
@@ -96,6 +97,7 @@ class RunAccount:
         self.n_events += account.rows["events"]
         self.n_windows += account.windows
         self.n_recordings += account.recordings
+        self.rules[account.rules] += 1
 
     def describe(self) -> str:
         """Describe it in one line: hours planned = heard + gaps + failed, and what was found."""
@@ -118,6 +120,8 @@ class RunAccount:
             "run": self.run,
             "model": self.description["model"]["name"],
             "settings": self.description["settings"],
+            "streamclf": self.description["streamclf"],
+            "results_by_event_rules": {str(rules): n for rules, n in sorted(self.rules.items())},
             "items": self.n_items,
             "items_done": self.n_done,
             "pieces_waiting": self.n_waiting,
@@ -149,39 +153,6 @@ def hours(seconds: Fraction | float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
 
 
-def list_runs(results: Place, plan: Plan) -> list[dict[str, Any]]:
-    """Read the descriptions of all runs of a plan, sorted by their hashes.
-
-    Runs of a plan that was replaced are left out: their items are others.
-
-    Raises:
-        StoreError: One of them cannot be read.
-        PlaceError: The results cannot be read.
-    """
-    names = [name for name in results.names("runs") if name.endswith(".json")]
-    runs = [read_run(results, number_name(name)) for name in sorted(names)]
-    return [run for run in runs if run["plan"] == plan.id]
-
-
-def number_name(name: str) -> str:
-    """Return the hash in the name of a run's description."""
-    return name.rpartition("/")[2].removesuffix(".json")
-
-
-def read_run(results: Place, run: str) -> dict[str, Any]:
-    """Read the description of a run.
-
-    Raises:
-        StoreError: There is none, or it cannot be read.
-        PlaceError: The results cannot be read.
-    """
-    try:
-        return msgspec.json.decode(results.read(run_name(run)), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.DecodeError) as error:
-        name = f"{results}/{run_name(run)}"
-        raise StoreError(f"{name}: cannot be read as the settings of a run") from error
-
-
 def add_up(results: Place, manifest: Manifest, run: str) -> RunAccount:
     """Add up the accounts of all items that are done in a run.
 
@@ -194,7 +165,7 @@ def add_up(results: Place, manifest: Manifest, run: str) -> RunAccount:
         StoreError: A file of events is not whole: the account would be wrong.
         PlaceError: The results cannot be read.
     """
-    total = RunAccount(run, read_run(results, run), len(manifest))
+    total = RunAccount(run, read_page(results, run), len(manifest))
     names = {number_in(name): name for name in results.names(f"events/{run}")}
     for name, account in read_accounts(results, names.values()):
         if isinstance(account, str):

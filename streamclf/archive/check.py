@@ -87,51 +87,122 @@ def check_run(
         UsageError: The model or the settings are not those of the run.
         PlaceError: The results, or the recordings of the sample, cannot be read.
     """
-    run, found = str(description["run"]), Checked()
-    tables: list[Table] = [
-        name
-        for name in TABLES
-        if name not in ("scores", "features") or description["settings"][name]
-    ]
-    names = {table: set(results.names(f"{table}/{run}")) for table in TABLES}
-    done = sorted(number_in(name) for name in names["events"])
-    items = {number: manifest.item(number) for number in done if number < len(manifest)}
-    expected = {
-        result_name(table, run, item.site, item.date, number)
-        for table in tables
-        for number, item in items.items()
-    }
-    for name in sorted(set().union(*names.values()) - expected):
-        # A worker that died left them; whoever hears the item puts the same files.
-        if number_in(name) in items or name.startswith("events/"):
-            found.faults.append(f"{name}: belongs to no item of the plan")
-    left = find_open_items(results, manifest, run)
-    if left:
-        seconds = manifest.column("seconds")
-        left_s = sum(seconds[number] for number in left)
-        found.faults.append(
-            f"{format_count(len(left), 'item')} of {len(manifest)} ({hours(left_s)}) not heard: "
-            "streamclf archive run goes on"
-        )
-    heard: dict[int, list[float]] = {}
+    check = _RunCheck(results, manifest, description)
+    check.find_strays()
+    check.find_unheard()
+    check.read_items()
+    if not check.found.faults:
+        check.add_up()
+    if sample and check.items:
+        numbers = sorted(check.items)
+        chosen = random.Random(seed).sample(numbers, min(sample, len(numbers)))  # noqa: S311
+        check.hear_again(sorted(chosen), archive, model)
+    return check.found
 
-    def check(item: Item) -> _ItemCheck:
-        return _check_item(results, run, item, tables)
 
-    for each in call_for_each(check, items.values(), results.max_requests):
-        found.faults += each.faults
-        for row in each.rows:
-            heard.setdefault(row["recording"], []).append(row["promised_s"])
-            _check_recording(row, found)
-    _check_recordings(items, heard, found)
-    if not found.faults:
-        total = add_up(results, manifest, run)
+class _RunCheck:
+    """Check of one run, step by step.
+
+    Attributes:
+        found: What was found so far.
+        items: The items that are done, by their numbers.
+    """
+
+    def __init__(self, results: Place, manifest: Manifest, description: dict[str, Any]) -> None:
+        self._results, self._manifest, self._description = results, manifest, description
+        self._run = str(description["run"])
+        self.found = Checked()
+        kept = description["settings"]
+        self._tables: list[Table] = [
+            name for name in TABLES if name not in ("scores", "features") or kept[name]
+        ]
+        self._names = {table: set(results.names(f"{table}/{self._run}")) for table in TABLES}
+        done = sorted(number_in(name) for name in self._names["events"])
+        self.items = {number: manifest.item(number) for number in done if number < len(manifest)}
+
+    def find_strays(self) -> None:
+        """Find files that belong to no item of the plan."""
+        expected = {
+            result_name(table, self._run, item.site, item.date, number)
+            for table in self._tables
+            for number, item in self.items.items()
+        }
+        for name in sorted(set().union(*self._names.values()) - expected):
+            # A worker that died left them; whoever hears the item puts the same files.
+            if number_in(name) in self.items or name.startswith("events/"):
+                self.found.faults.append(f"{name}: belongs to no item of the plan")
+
+    def find_unheard(self) -> None:
+        """Find items that have no result."""
+        left = find_open_items(self._results, self._manifest, self._run)
+        if left:
+            seconds = self._manifest.column("seconds")
+            left_s = sum(seconds[number] for number in left)
+            self.found.faults.append(
+                f"{format_count(len(left), 'item')} of {len(self._manifest)} ({hours(left_s)}) "
+                "not heard: streamclf archive run goes on"
+            )
+
+    def read_items(self) -> None:
+        """Read the files of all items that are done, and what they say of each recording."""
+        heard: dict[int, list[float]] = {}
+
+        def check(item: Item) -> _ItemCheck:
+            return _check_item(self._results, self._run, item, self._tables)
+
+        for each in call_for_each(check, self.items.values(), self._results.max_requests):
+            self.found.faults += each.faults
+            for row in each.rows:
+                heard.setdefault(row["recording"], []).append(row["promised_s"])
+                _check_recording(row, self.found)
+        _check_recordings(self.items, heard, self.found)
+
+    def add_up(self) -> None:
+        """Check that the sums of all items add up."""
+        total = add_up(self._results, self._manifest, self._run)
         if not total.adds_up:
-            found.faults.append(f"the sums do not add up: {total.describe()}")
-        found.counts = f"{format_count(len(items), 'result')} whole; {total.describe()}"
-    if sample and items:
-        _check_sample(results, manifest, description, items, found, sample, seed, archive, model)
-    return found
+            self.found.faults.append(f"the sums do not add up: {total.describe()}")
+        results = format_count(len(self.items), "result")
+        self.found.counts = f"{results} whole; {total.describe()}"
+
+    def hear_again(self, numbers: list[int], archive: str | None, model: ModelOptions) -> None:
+        """Hear some items again, and compare their files."""
+        found, runner = self.found, self._open_runner(archive, model)
+        n_same = 0
+        for number in numbers:
+            item = self.items[number]
+            try:
+                again = runner.make_tables(item, runner.hear(item))
+            except PlaceError as error:
+                raise PlaceError(f"item {number} cannot be heard again: {error}") from error
+            differences = list(_compare(self._results, self._run, item, again))
+            n_same += not differences
+            for is_fault, line in differences:
+                (found.faults if is_fault else found.notes).append(f"item {number}: {line}")
+        heard = format_count(len(numbers), "item")
+        found.counts += f"; {n_same} of {heard} heard again, the same bytes"
+
+    def _open_runner(self, archive: str | None, model: ModelOptions) -> Runner:
+        """Open what hears items as the run did.
+
+        Raises:
+            UsageError: The model is not that of the run.
+        """
+        said, trained = self._description["settings"], self._description["model"]
+        if model.name == DEFAULT_MODEL:
+            model = replace(model, name=trained["file"])
+        settings = _settings_of(said)
+        engine = Engine(Classifier(open_model(model), features=said["features"]), settings)
+        kept = {name: said.get(name, True) for name in ("scores", "features", "levels")}
+        rules = self._description.get("rules")
+        hearing = Hearing(model, settings, ThresholdOptions(), **kept, rules=rules)
+        runner = Runner(self._results.url, hearing, archive=archive, engine=engine)
+        if runner.run != self._run:
+            raise UsageError(
+                f"--model {model.name}: gives run {runner.run}, not {self._run}: give the model of "
+                f"the run, {trained['file']} (SHA-256 {trained['sha256'][:16]}...)"
+            )
+        return runner
 
 
 def _check_item(results: Place, run: str, item: Item, tables: list[Table]) -> _ItemCheck:
@@ -213,45 +284,6 @@ def _check_recordings(
                 )
 
 
-def _check_sample(
-    results: Place,
-    manifest: Manifest,
-    description: dict[str, Any],
-    items: dict[int, Item],
-    found: Checked,
-    sample: int,
-    seed: int | None,
-    archive: str | None,
-    model: ModelOptions,
-) -> None:
-    """Hear some items again, and compare their files."""
-    chosen = random.Random(seed).sample(sorted(items), min(sample, len(items)))  # noqa: S311
-    run, said = str(description["run"]), description["settings"]
-    if model.name == DEFAULT_MODEL:
-        model = replace(model, name=description["model"]["file"])
-    settings = _settings_of(said)
-    engine = Engine(Classifier(open_model(model), features=said["features"]), settings)
-    hearing = Hearing(model, settings, ThresholdOptions(), said["scores"], said["features"])
-    runner = Runner(results.url, hearing, archive=archive, engine=engine)
-    if runner.run != run:
-        raise UsageError(
-            f"--model {model.name}: gives run {runner.run}, not {run}: give the model of the run, "
-            f"{description['model']['file']} (SHA-256 {description['model']['sha256'][:16]}...)"
-        )
-    n_same = 0
-    for number in sorted(chosen):
-        item = items[number]
-        try:
-            again = runner.make_tables(item, runner.hear(item))
-        except PlaceError as error:
-            raise PlaceError(f"item {number} cannot be heard again: {error}") from error
-        differences = list(_compare(results, run, item, again))
-        n_same += not differences
-        for is_fault, line in differences:
-            (found.faults if is_fault else found.notes).append(f"item {number}: {line}")
-    found.counts += f"; {n_same} of {format_count(len(chosen), 'item')} heard again, the same bytes"
-
-
 def _compare(
     results: Place, run: str, item: Item, again: dict[Table, bytes]
 ) -> Iterator[tuple[bool, str]]:
@@ -286,7 +318,7 @@ def _compare(
         elif worst:
             yield False, f"{table}: the same rows, with values that differ by up to {worst:.1e}"
         else:
-            yield False, f"{table}: the same rows in other bytes, of another version of pyarrow"
+            yield False, f"{table}: the same rows in other bytes, of another pyarrow or streamclf"
 
 
 def _distance(old: Any, new: Any) -> float:

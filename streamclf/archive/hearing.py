@@ -18,6 +18,7 @@ from streamclf.model.model_file import Model, find_model
 from streamclf.model.options import ModelOptions
 from streamclf.model.vetting.vetting import vet_model
 from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.event_rules import EVENT_RULES
 from streamclf.pipeline.make_engine import make_engine
 
 
@@ -33,6 +34,8 @@ class Hearing:
         thresholds: Options of the thresholds.
         scores: Whether the scores of each window are kept.
         features: Whether the features of each window are kept.
+        levels: Whether sound levels are measured.
+        rules: Event rules of the run; None for those of this streamclf.
     """
 
     model: ModelOptions
@@ -40,6 +43,8 @@ class Hearing:
     thresholds: ThresholdOptions
     scores: bool = False
     features: bool = False
+    levels: bool = True
+    rules: int | None = None
 
 
 def open_engine(hearing: Hearing, say: Callable[[str], None]) -> Engine:
@@ -81,7 +86,7 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
     """
     model: Model = engine.scorer.model  # type: ignore[attr-defined]
     card, settings = engine.card, engine.settings
-    kept = {"scores": hearing.scores, "features": hearing.features}
+    kept = {"scores": hearing.scores, "features": hearing.features, "levels": hearing.levels}
     chosen: dict[str, object] = {
         "hop_s": engine.hop_s,
         "average_s": settings.average_s,
@@ -96,12 +101,14 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
         **kept,
     }
     digest = _hash_model(model.path)
-    whole = [FORMAT, plan.id, digest, msgspec.to_builtins(card), chosen]
-    run = hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()[:16]
+    heard_with = _hash([FORMAT, plan.id, digest, msgspec.to_builtins(card), chosen])
+    rules = EVENT_RULES if hearing.rules is None else hearing.rules
     names = {label: card.display_name(label) for label in card.labels}
     return {
         "format": FORMAT,
-        "run": run,
+        "run": _hash([heard_with, rules]),
+        "hearing": heard_with,
+        "rules": rules,
         "plan": plan.id,
         "model": {
             "name": card.name,
@@ -111,10 +118,15 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
             "sample_rate": card.sample_rate,
             "labels": card.labels,
             "display_names": names,
+            "broader": card.broader_sounds,
         },
         "settings": chosen,
         "streamclf": __version__,
     }
+
+
+def _hash(values: list[object]) -> str:
+    return hashlib.sha256(msgspec.json.encode(values, order="deterministic")).hexdigest()[:16]
 
 
 def _hash_model(path: Path) -> str:
@@ -129,8 +141,3 @@ def _hash_model(path: Path) -> str:
         for name in sorted({entry.value for entry in entries if entry.key == "location"}):
             digest.update(hashlib.sha256((path.parent / name).read_bytes()).digest())
     return digest.hexdigest()
-
-
-def run_name(run: str) -> str:
-    """Return the name of the file that describes a run."""
-    return f"runs/{run}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import time
@@ -148,7 +149,9 @@ class LocalPlace(Place):
 
     def _error(self, name: str, what: str, error: OSError) -> PlaceError:
         reason = (error.strerror or str(error)).lower()
-        return PlaceError(f"{self._folder / name}: {what}: {reason}")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        way_out = ": make room, and the same command goes on" if full else ""
+        return PlaceError(f"{self._folder / name}: {what}: {reason}{way_out}")
 
 
 def _flush_folder(folder: Path) -> None:

@@ -25,12 +25,14 @@ class Patience:
         first_s: Seconds before the second attempt; they double from one to the next.
         limit_s: Longest wait in seconds.
         timeout_s: Seconds in which an answer must be there.
+        outage_s: Seconds for which a store that has answered before is asked again.
     """
 
     tries: int = 7
     first_s: float = 0.5
     limit_s: float = 30.0
     timeout_s: float = 60.0
+    outage_s: float = 0.0
 
 
 class ChangedError(PlaceError):
@@ -85,6 +87,9 @@ class Place(ABC):
 
     def close(self) -> None:
         """Make requests that wait give up soon. Safe to call twice, and from another thread."""
+
+    def hurry(self) -> None:
+        """Wait for no outage any more; what can be put now is put. From any thread."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:

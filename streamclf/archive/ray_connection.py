@@ -23,6 +23,8 @@ OBJECT_STORE_BYTES = 80_000_000
 """Memory for Ray's own objects on this machine. Items and reports are small and need none."""
 
 
+_SLOW = "timed out during startup"
+"""What Ray says where its own processes took more than half a minute to start."""
 REACHED_S = 10.0
 """Longest wait for an answer at a cluster's address, in seconds."""
 
@@ -71,8 +73,19 @@ def _start(ray: Any, options: WorkerOptions) -> Any:
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     at_end = signal.getsignal(signal.SIGTERM)
-    try:
+
+    def start() -> Any:
         return ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
+
+    try:
+        try:
+            return start()
+        except Exception as error:
+            if address != "local" or _SLOW not in str(error):
+                raise
+            log.say("Ray did not start in 30 s, as on a busy machine: it is started once more")
+            ray.shutdown()
+            return start()
     except Exception as error:
         reason = one_line(mask_text(str(error).strip().partition("\n")[0].partition(". ")[0]))
         if address == "local":

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import count
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -23,11 +24,12 @@ from streamclf.archive.place import (
     without_credentials,
 )
 from streamclf.archive.remote_file import FIRST_BYTES, RemoteFile, run_aside
+from streamclf.core import log
+from streamclf.core.audio_endings import SUFFIXES
 from streamclf.core.errors import PlaceError, UsageError
 from streamclf.core.find_audio_files import is_hidden
 from streamclf.core.redaction import HIDDEN, mask_text, one_line
 from streamclf.core.text_format import format_count
-from streamclf.sources.recording.find_recordings import SUFFIXES
 
 T = TypeVar("T")
 
@@ -77,6 +79,8 @@ class RemotePlace(Place):
         self.url = without_credentials(url)
         self._patience = patience
         self._closed = threading.Event()
+        self._hurried = threading.Event()
+        self._has_answered = self._is_out = False
         self._fs, root = _open_store(url, self.url, patience)
         self._root = root.rstrip("/")
         self._scheme = url.split("://", 1)[0].split("::")[0].lower()
@@ -88,6 +92,11 @@ class RemotePlace(Place):
     def close(self) -> None:
         """Make requests that wait give up soon, see `Place.close`."""
         self._closed.set()
+        self._hurried.set()
+
+    def hurry(self) -> None:
+        """Wait for no outage any more, see `Place.hurry`."""
+        self._hurried.set()
 
     def read(self, name: str) -> bytes:
         """Read a whole file, see `Place.read`."""
@@ -282,10 +291,13 @@ class RemotePlace(Place):
         """
         patience = self._patience
         wait_s, shown, began = patience.first_s, f"{self}/{name}".rstrip("/"), time.monotonic()
-        for left in reversed(range(patience.tries)):
+        for n_tries in count(1):
             try:
-                return self._in_time(request, patience.timeout_s + extra_s)
+                answer = self._in_time(request, patience.timeout_s + extra_s)
+                self._note_answer()
+                return answer
             except FileNotFoundError:
+                self._note_answer()
                 raise
             except FutureTimeoutError:
                 reason = f"no answer in {patience.timeout_s:g} s"
@@ -294,13 +306,36 @@ class RemotePlace(Place):
                 reason = self._reason(error)
                 if isinstance(error, _LASTING) or _LASTING_NAMES.search(type(error).__name__):
                     raise PlaceError(f"{shown}: {what}: {reason}") from None
-            if not left or self._closed.wait(wait_s):
+            spent_s = time.monotonic() - began
+            told = f"{shown}: {what} for {spent_s:.0f} s: {reason}"
+            if self._gives_up(n_tries, wait_s, spent_s, told):
                 break
             wait_s = min(2 * wait_s, patience.limit_s)
         if self._closed.is_set():
             raise PlaceError(f"{shown}: {what}: stopped")
-        spent_s = time.monotonic() - began
-        raise PlaceError(f"{shown}: {what}, {patience.tries} tries in {spent_s:.0f} s: {reason}")
+        raise PlaceError(f"{shown}: {what}, {n_tries} tries in {spent_s:.0f} s: {reason}")
+
+    def _gives_up(self, n_tries: int, wait_s: float, spent_s: float, told: str) -> bool:
+        """Wait before the next try of a request; returns whether there is none."""
+        if n_tries < self._patience.tries:
+            return self._closed.wait(wait_s)
+        if not self._has_answered or spent_s >= self._patience.outage_s:
+            return True
+        self._tell_outage(told)
+        return self._hurried.wait(wait_s)
+
+    def _note_answer(self) -> None:
+        self._has_answered = True
+        if self._is_out:
+            self._is_out = False
+            log.say(f"{self}: answers again")
+
+    def _tell_outage(self, told: str) -> None:
+        """Tell once that a store does not answer, whichever of its files is asked for."""
+        if not self._is_out:
+            self._is_out = True
+            minutes = self._patience.outage_s / 60
+            log.say(f"warning: {told}; it is asked again for up to {minutes:.0f} minutes")
 
     def _in_time(self, request: Callable[[], T], timeout_s: float) -> T:
         if self._closed.is_set():

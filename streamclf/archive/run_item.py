@@ -12,10 +12,9 @@ from functools import partial
 from itertools import zip_longest
 from typing import Literal, TypeAlias, TypeVar
 
-import msgspec
 import numpy as np
 
-from streamclf.archive.hearing import Hearing, describe_run, open_engine, run_name
+from streamclf.archive.hearing import Hearing, describe_run, open_engine
 from streamclf.archive.manifest import Item, Manifest, PlannedRecording, read_plan
 from streamclf.archive.many import call_for_each
 from streamclf.archive.open_planned import fetch_planned, open_planned
@@ -24,6 +23,7 @@ from streamclf.archive.place import ChangedError, Patience, Place
 from streamclf.archive.places import open_place
 from streamclf.archive.plan import without_name
 from streamclf.archive.remote_file import run_aside
+from streamclf.archive.run_page import begin_run
 from streamclf.archive.tables import Table, make_tables, read_account, result_name
 from streamclf.archive.whole import Heard, Keep, hear_whole, settle
 from streamclf.core.errors import PlaceError, RecordingError, StoreError
@@ -32,6 +32,9 @@ from streamclf.sources.containers.streamed_file import File
 from streamclf.sources.recording.recording import Recording
 
 T = TypeVar("T")
+
+OUTAGE_S = 900.0
+"""Seconds for which a store may be down in the middle of a run, which takes days."""
 
 __all__ = ["Hearing", "ItemReport", "Outcome", "Runner", "find_open_items"]
 
@@ -106,7 +109,8 @@ class Runner:
         StoreError: There is no plan.
         PlaceError: The places cannot be reached.
         ModelError: The model cannot be opened.
-        UsageError: The settings do not fit the model.
+        UsageError: The settings do not fit the model, or the run was begun by other event rules
+            and nobody has said whether it is to go on.
     """
 
     def __init__(
@@ -120,22 +124,21 @@ class Runner:
         engine: Engine | None = None,
         describes: bool = True,
     ) -> None:
-        self.results = open_place(results, patience)
+        self.results = open_place(results, patience, outage_s=OUTAGE_S)
         self.plan = read_plan(self.results)
-        self._archive = open_place(archive or self.plan.root, patience)
+        self._archive = open_place(archive or self.plan.root, patience, outage_s=OUTAGE_S)
         # A copy has other times and ETags than what was planned: there only the size must be same.
         self._compares_marks = archive is None
         self.engine = engine or open_engine(hearing, say)
         if notice := settle(self.engine):
             say(notice)
-        self._keep = Keep(averages=hearing.scores, features=hearing.features)
+        self._keep = Keep(hearing.levels, hearing.scores, hearing.features)
         description = describe_run(self.engine, hearing, self.plan)
         self.run = str(description["run"])
         self._stopped = False
         self._recording: Recording | None = None
-        name = run_name(self.run)
-        if engine is None and describes and not self.results.exists(name):
-            self.results.put_whole(name, msgspec.json.format(msgspec.json.encode(description)))
+        if engine is None and describes:
+            begin_run(self.results, description, hearing.rules, say)
 
     def run_item(self, item: Item) -> ItemReport:
         """Hear an item, unless its result is there; put its result in place whole.
@@ -146,9 +149,9 @@ class Runner:
             PlaceError: Results cannot be written or looked for.
         """
         began = time.perf_counter()
-        if self.results.exists(self._name("events", item)):
-            return ItemReport(item.number, "skipped", item.seconds)
         try:
+            if self.results.exists(self._name("events", item)):
+                return ItemReport(item.number, "skipped", item.seconds)
             if item.kind == "piece":
                 report = self._run_piece(item)
             else:
@@ -160,6 +163,10 @@ class Runner:
             report = ItemReport(
                 item.number, "failed", item.seconds, reason=str(error), is_gone=is_gone
             )
+        except PlaceError:
+            if not self._stopped:
+                raise
+            report = ItemReport(item.number, "stopped", item.seconds)
         return replace(report, elapsed_s=time.perf_counter() - began)
 
     def hear(self, item: Item) -> list[tuple[PlannedRecording, Heard | str]]:
@@ -225,6 +232,7 @@ class Runner:
         if recording is not None:
             recording.stop()
         self._archive.close()
+        self.results.hurry()
 
     def close(self) -> None:
         """Release the connections. Safe to call twice."""

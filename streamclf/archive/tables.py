@@ -25,6 +25,7 @@ import msgspec
 from streamclf.archive.manifest import FORMAT, PlannedRecording
 from streamclf.archive.whole import Heard, HeardMinute, HeardWindows
 from streamclf.core.records import rescale
+from streamclf.pipeline.event_rules import EVENT_RULES
 from streamclf.store.minutes import to_us
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         windows: Windows that the model heard.
         rows: Rows of each table.
         format: Version of the form.
+        rules: Version of the event rules that made its events; 0 where none is stated.
     """
 
     run: str
@@ -212,6 +214,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     windows: int
     rows: dict[str, int]
     format: int = FORMAT
+    rules: int = 0
 
     def seconds(self, n_samples: int) -> float:
         """Convert a number of its samples to seconds."""
@@ -375,7 +378,7 @@ def _gap_rows(heard: Heard) -> Iterator[dict[str, Any]]:
 def _level_rows(heard: Heard) -> Iterator[dict[str, Any]]:
     started = heard.stream.started
     knows_offset = started is not None and started.utcoffset() is not None
-    for minute in heard.minutes or ():
+    for minute in heard.minutes:
         levels = minute.levels
         yield {
             **_minute_times(minute, knows_offset),
@@ -485,6 +488,7 @@ def _add_up(
         failures={row["source"]: row["reason"] for row in rows["heard"] if row["reason"]},
         windows=total("windows"),
         rows={name: len(each) for name, each in rows.items()},
+        rules=EVENT_RULES,
     )
 
 

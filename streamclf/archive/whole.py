@@ -41,7 +41,7 @@ class Keep:
     """What is kept of a recording beside its events, gaps and notices.
 
     Attributes:
-        levels: Levels of each minute.
+        levels: Levels of each minute. Without them minutes only say how long was heard.
         averages: Averaged scores of each window.
         features: Features of each window; the engine's classifier must give them.
     """
@@ -88,7 +88,7 @@ class HeardMinute:
         heard_samples: Samples heard in it.
         minute_us: Full minute of the clock, in microseconds UTC; None where the time is unknown.
         utc_offset_min: Offset from UTC in minutes; None where the time is unknown.
-        levels: Its levels in dBFS; None if nothing was measured.
+        levels: Its levels in dBFS; None if none were measured.
     """
 
     position: int
@@ -129,7 +129,7 @@ class Heard:
         gaps: Gaps, in order.
         notices: Notices, in order.
         spans: Begin and end of each stretch of audio without a gap.
-        minutes: Minutes of levels; None unless asked for.
+        minutes: Minutes in which something was heard.
         windows: Averages and features of each window; None unless asked for.
         statistics: Counts of the recording. ``delivered_samples + gap_samples`` is
             ``elapsed_samples``.
@@ -143,7 +143,7 @@ class Heard:
     gaps: list[Gap] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)
-    minutes: list[HeardMinute] | None = None
+    minutes: list[HeardMinute] = field(default_factory=list)
     windows: HeardWindows | None = None
     statistics: Statistics = field(default_factory=Statistics)
     fault: str = ""
@@ -266,9 +266,8 @@ class Hearing:
             self._spans[-1] = self._spans[-1][0], item.end
         else:
             self._spans.append((item.position, item.end))
-        if self._keep.levels:
-            self._place_levels()
-            self._note_minutes(self._counter.add(item))
+        self._place_levels()
+        self._note_minutes(self._counter.add(item))
 
     def take(self, result: Result) -> None:
         """Take a result of the engine."""
@@ -319,7 +318,7 @@ class Hearing:
             self._gaps,
             sorted(self._notices, key=lambda notice: notice.position),
             self._spans,
-            minutes if self._keep.levels else None,
+            minutes,
             self._windows(),
             statistics,
             fault,

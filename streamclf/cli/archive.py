@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from streamclf.archive.account import RunAccount, add_up, hours, list_runs
+from streamclf.archive.account import RunAccount, add_up, hours
 from streamclf.archive.check import check_run
+from streamclf.archive.index import write_index
 from streamclf.archive.manifest import PLAN_FILE, Manifest, read_manifest, read_plan
 from streamclf.archive.place import Place
 from streamclf.archive.places import check_apart, open_place
 from streamclf.archive.plan import Planned, check_item_minutes, make_plan
 from streamclf.archive.progress import describe_failures
 from streamclf.archive.run_item import Hearing, Runner, find_open_items, remove_leftovers
+from streamclf.archive.run_page import describe_versions, list_runs
 from streamclf.archive.shard import Shard, ShardReport, run_shard
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StoreError, UsageError
@@ -141,6 +143,7 @@ def end_run(
         say(f"{len(left)} of {items} left, for other shares of the run or for the next one")
     else:
         remove_leftovers(results, run)
+        write_index(results, run)
         total = add_up(results, manifest, run)
         print(f"{results}: {total.describe()}")
     return FAILED if report.failures or report.unheard else OK
@@ -203,7 +206,7 @@ def check(
         found = check_run(
             place, manifest, each, sample=sample, seed=seed, archive=archive, model=model
         )
-        for note in found.notes:
+        for note in filter(None, [describe_versions(each), *found.notes]):
             say(note)
         for fault in found.faults:
             print(f"{each['run']}: {fault}")
@@ -264,6 +267,11 @@ def _describe_account(account: RunAccount) -> str:
         lines.append(f"  {format_count(n_gaps, 'gap')} of {hours(length)}: {cause}")
     if account.reasons:
         lines.append(f"  {describe_failures(account.reasons, most=None)}")
+    if len(account.rules) > 1:
+        by_rules = (f"{n} by rules {rules}" for rules, n in sorted(account.rules.items()))
+        lines.append(f"  made by several event rules: results {', '.join(by_rules)}")
+    if told := describe_versions(account.description):
+        lines.append(f"  {told}")
     return "\n".join(lines)
 
 

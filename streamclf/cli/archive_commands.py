@@ -119,13 +119,32 @@ def run(
             rich_help_panel="Output",
         ),
     ] = False,
+    no_levels: Annotated[
+        bool,
+        typer.Option(
+            "--no-levels",
+            help="Measure no sound levels; levels/ then only tells which minutes were heard.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    event_rules: Annotated[
+        int | None,
+        typer.Option(
+            "--event-rules",
+            metavar="N",
+            help="Where another streamclf began the run by other rules: theirs to go on with it "
+            "all the same, this one's to hear all anew. A run asks for it where needed.",
+            rich_help_panel="Source",
+        ),
+    ] = None,
     log: LogOptions,
 ) -> None:
     """Hear the items of a plan that have no result yet; may run anywhere, any number of times."""
     from streamclf.archive.run_item import Hearing
     from streamclf.cli.archive import run as run_archive
 
-    hearing = Hearing(model, settings, thresholds, scores, features)
+    kept = (scores, features, not no_levels)
+    hearing = Hearing(model, settings, thresholds, *kept, event_rules)
     raise typer.Exit(run_archive(results, hearing, workers, shard=shard, archive=archive))
 
 

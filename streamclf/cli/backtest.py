@@ -26,6 +26,7 @@ from streamclf.core.redaction import one_line, show_safely
 from streamclf.core.settings import Settings
 from streamclf.core.text_format import format_count
 from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.model.features import digest_features
 from streamclf.model.model_file import find_model
 from streamclf.model.options import ModelOptions
@@ -83,7 +84,7 @@ def backtest(
     chosen = replace(
         settings,
         thresholds=choose_thresholds(card, thresholds),
-        labels=choose_labels(card, thresholds.only, thresholds.leave_out),
+        labels=choose_labels(card, thresholds.only, thresholds.leave_out, apart=settings.broader),
     )
     asked = replace(asked, since=asked.since or SINCE)
     needed = wanted.features is None or asked.store is not None
@@ -285,7 +286,14 @@ def _rule_lines(
     since = answer.question.since
     assert since is not None
     until = answer.question.until or datetime.now(UTC) + timedelta(days=1)
-    told = replay(asked.path, rules, to_us(since), to_us(until), answer.stored())
+    told = replay(
+        asked.path,
+        rules,
+        to_us(since),
+        to_us(until),
+        answer.stored(),
+        Vocabulary.of_card(answer.card),
+    )
     if wanted.format == "jsonl":
         yield from json_lines(told)
     else:

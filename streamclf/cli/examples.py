@@ -45,8 +45,9 @@ Examples:
                                             a table beside each recording
 
 In the name of an output, {stem} stands for a recording's name without its
-ending and {dir} for its folder, so that each recording gets its own file. Any
-other name is one file for all recordings.
+ending and {dir} for its folder, so that each recording gets its own file.
+{name} is the name with its ending. Any other name is one file for all
+recordings.
 """
 
 ATTACH = """

@@ -78,7 +78,7 @@ def listen(
     model: ModelOptions,
     settings: Annotated[Settings, Fields(without=("batch_size",))],
     thresholds: ThresholdOptions,
-    outputs: Annotated[OutputOptions, Fields(without=("begins", "summary", "resume"))],
+    outputs: Annotated[OutputOptions, Fields(without=("begins", "summary", "resume", "levels"))],
     screen: ScreenOptions,
     page: Annotated[PageOptions, Fields(without=("port",))],
     features: Annotated[FeatureOptions, Fields(only=("folder",))],
@@ -171,7 +171,8 @@ def serve(
     settings: Annotated[Settings, Fields(without=("batch_size",))],
     thresholds: ThresholdOptions,
     outputs: Annotated[
-        OutputOptions, Fields(without=("begins", "summary", "resume", "scores", "stats"))
+        OutputOptions,
+        Fields(without=("begins", "summary", "resume", "scores", "stats", "levels")),
     ],
     features: Annotated[FeatureOptions, Fields(without=("folder",))],
     page: PageOptions,

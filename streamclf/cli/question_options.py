@@ -61,7 +61,11 @@ class QuestionOptions:
         help="Events before this time; of a day, all of it.",
     )
     labels: tuple[str, ...] = option(
-        (), "--label", metavar="LABEL", help="Events of this label alone; may be repeated."
+        (),
+        "--label",
+        metavar="LABEL",
+        help="Events of this label and all narrower ones (Alarm: sirens and bells as well); may be "
+        "repeated.",
     )
     sources: tuple[str, ...] = option(
         (),

@@ -116,7 +116,7 @@ def try_rule(context: typer.Context, config: Path | None, name: str) -> int:
         raise UsageError(
             f"{where}: rule {rule.name} tells nobody: a table [[targets]] makes a target"
         )
-    label, shown = _find_sound(plan, rule)
+    label, shown = ("", "") if rule.on == "lost" else _find_sound(plan, rule)
     source = rule.sources[0] if rule.sources else plan.streams[0].name
     now = datetime.now().astimezone()
     offset = now.utcoffset()
@@ -155,19 +155,17 @@ def _choose(plan: NotifyPlan, names: Sequence[str]) -> list[Rule]:
 def _find_sound(plan: ServePlan, rule: Rule) -> tuple[str, str]:
     """A sound that a rule is about, and how people read it: one of the store, if it knows any."""
     from streamclf.store.database import connect_to_read
-    from streamclf.store.display_names import read_display_names
-    from streamclf.store.names import list_labels
+    from streamclf.store.names import list_labels, read_vocabulary
 
-    names: dict[str, str] = {}
+    said = rule.labels[0] if rule.labels else "sound"
     try:
         with closing(connect_to_read(plan.writing.store)) as connection:
-            names = {label: label for label in list_labels(connection)}
-            names |= {k: v for k, v in read_display_names(connection).items() if k in names}
+            vocabulary, there = read_vocabulary(connection), list_labels(connection)
     except StoreError:
-        pass
-    fitting = [(label, name) for label, name in names.items() if rule.names(label, name)]
-    said = rule.labels[0] if rule.labels else "sound"
-    return fitting[0] if fitting else (said, said)
+        return said, said
+    meant = vocabulary.meant(said) if rule.labels else there
+    found = [label for label in meant if label in there]
+    return (found[0], vocabulary.show(found[0])) if found else (said, said)
 
 
 def _last_told(store: Path) -> dict[str, datetime] | None:
@@ -197,6 +195,9 @@ def text_lines(told: Sequence[WouldTell], rules: Iterable[Rule], since: datetime
     for rule in rules:
         mine = [each for each in told if each.message.rule == rule.name]
         name = one_line(rule.name)
+        if rule.on == "lost":
+            yield f"{name}: is about lost sources, and is not tried on the past"
+            continue
         if not mine:
             yield f"{name}: would have told nothing since {since:%Y-%m-%d %H:%M}"
             continue

@@ -21,6 +21,7 @@ from streamclf.cli.page import (
     open_page,
     set_page_password,
 )
+from streamclf.cli.serve_doubts import find_doubts
 from streamclf.cli.source_tables import read_source_tables
 from streamclf.cli.tables import Table
 from streamclf.core.errors import OK, StreamclfError, UsageError
@@ -150,6 +151,8 @@ def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
         raise UsageError(error) from error
     for note in plan.notes:
         say(note)
+    for doubt in find_doubts(plan):
+        say(f"warning: {doubt}")
     names = ", ".join(stream.name for stream in plan.streams)
     typer.echo(f"{_name_file(context)}: fine: {names}", err=True)
     return OK
@@ -195,9 +198,21 @@ def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
     else:
         _refuse_single_source(options)
         streams = [_read_table(context, file, table) for table in tables]
+    streams = [_go_on(stream) for stream in streams]
     writing = WritingOptions.of(streams, default_store)
     notify = read_notify_tables(file, [stream.name for stream in streams])
     return ServePlan(tuple(streams), writing, notify=notify)
+
+
+def _go_on(stream: StreamPlan) -> StreamPlan:
+    """Let a source go on with files that are there.
+
+    A box that starts again after a power cut must not refuse to, because of what it wrote itself.
+    """
+    outputs = stream.outputs
+    if not outputs.files or outputs.overwrite:
+        return stream
+    return replace(stream, outputs=replace(outputs, append=True))
 
 
 def _read_table(context: typer.Context, file: ConfigFile, table: Table) -> StreamPlan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from streamclf.core.errors import FAILED, OK, UsageError
@@ -58,7 +58,12 @@ def _choose(file: Path | None, store: Path | None) -> Path:
 
 
 def export_lines(
-    file: Path | None, store: Path | None, output: Path | None, *, overwrite: bool
+    file: Path | None,
+    store: Path | None,
+    output: Path | None,
+    *,
+    overwrite: bool,
+    rescue: bool = False,
 ) -> int:
     """Write the store as JSON Lines. Returns the exit code.
 
@@ -75,7 +80,7 @@ def export_lines(
         sys.stdout.flush()
     elif output.exists() and output.samefile(path):
         raise UsageError(f"--output {output}: is the store itself: name another file")
-    with closing(export(path)) as lines:
+    with _whole(path, rescue=rescue) as whole, closing(export(whole)) as lines:
         first = next(lines, None)  # before a file is made or replaced
         with closing(LineFile(output, overwrite=overwrite)) as target:
             if first is not None:
@@ -83,6 +88,15 @@ def export_lines(
             for chunk in lines:
                 target.write(*chunk)
     return OK
+
+
+def _whole(path: Path, *, rescue: bool) -> AbstractContextManager[Path]:
+    """The store itself, or what can be read of a damaged one."""
+    if not rescue:
+        return nullcontext(path)
+    from streamclf.store.rescue import rescued
+
+    return rescued(path, say)
 
 
 def import_files(files: list[str], store: Path | None, folder: Path | None) -> int:

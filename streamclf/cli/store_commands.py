@@ -78,12 +78,16 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that exists.")
     ] = False,
+    rescue: Annotated[
+        bool,
+        typer.Option("--rescue", help="Write what can still be read of a damaged store."),
+    ] = False,
     store: StoreFile = None,
 ) -> None:
     """Write all events and gaps of the store as JSON Lines, in the form of listen and file."""
     from streamclf.cli.store import export_lines
 
-    raise typer.Exit(export_lines(file, store, output, overwrite=overwrite))
+    raise typer.Exit(export_lines(file, store, output, overwrite=overwrite, rescue=rescue))
 
 
 @app.command(

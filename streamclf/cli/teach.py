@@ -45,9 +45,9 @@ from streamclf.teach.taught_model import (
     without_label,
 )
 from streamclf.teach.teaching import (
-    FEW,
     ReviewedEvents,
     Sound,
+    advise_more,
     correction_of,
     find_reviewed,
     find_sound,
@@ -326,17 +326,17 @@ class _Answer:
         )
         if self.heard_as and not self.sound.silences:
             named = ", ".join(f"{card.display_name(name)} ({n})" for name, n in self.heard_as)
-            yield f"Until now {card.name} has taken the examples for: {named}; it goes on to."
+            yield f"Until now {card.name} has taken the examples for {named}, and goes on doing so."
         if self.sound.silences:
             names = ", ".join(map(card.display_name, self.sound.silences))
             yield f"While it sounds, {names} is not told; its scores stay as they are."
-        way = "left out in turn" if n_examples > 1 else "itself"
+        way = "each example left out in turn" if n_examples > 1 else "made of the one example"
         yield (
-            f"In scenes with noise and rooms it finds {lesson.n_found} of {lesson.n_scenes} (each "
-            f"example {way})."
+            f"In scenes with noise and rooms it finds {lesson.n_found} of {lesson.n_scenes} "
+            f"({way})."
         )
-        if n_examples < FEW:
-            yield f"{FEW} examples or more, of different days, make it surer."
+        if advice := advise_more(n_examples):
+            yield advice
         yield from self._past_lines(past)
         name = f"./{self.output}" if self.output.parent == Path() else str(self.output)
         name = shlex.quote(name)
@@ -353,7 +353,10 @@ class _Answer:
             return
         length = tell_duration(past.seconds)
         if not events:
-            yield f"In the past ({length}) it would not have been heard."
+            yield (
+                f"In the past ({length}) it would not have been heard. If it did sound then, "
+                "teach it from more examples, or with a higher --at-most."
+            )
             return
         yield f"In the past ({length}) it would have been heard {tell_times(len(events))}:"
         surest = sorted(self.past_events, key=lambda each: -each[0].score)[:MOST_LINES]
@@ -365,18 +368,22 @@ class _Answer:
         yield from self._ways_out(past)
 
     def _ways_out(self, past: Past) -> Iterator[str]:
-        allowed = self.at_most * past.seconds / WEEK_S
-        if len(self.lesson.past_events) > max(allowed, 1):
+        events = self.lesson.past_events
+        surest = moment_of(max(events, key=lambda each: each.score))
+        against = f"--not {shlex.quote(one_line(surest.name))}"
+        if len(events) == 1:
+            doubt = f"Was it something else? Teach again with {against}"
+        else:
+            doubt = f"Were some of them something else? Teach again with their names: {against} ..."
+        if len(events) > max(self.at_most * past.seconds / WEEK_S, 1):
             yield (
                 f"That is more than {self.at_most:g} a week (--at-most), without which the "
                 "examples themselves would be missed."
             )
-            yield ("Were some of them not it? Name them by --not (hall@...+2.0s), and teach again.")
+            yield doubt
             return
-        yield (
-            "Were some of them not it? Name them by --not (hall@...+2.0s), or lower --at-most; "
-            "then teach again. Those that were it are examples, too."
-        )
+        yield f"{doubt}, or with a lower --at-most."
+        yield "What was the sound is one more example, by the same name."
 
 
 def _describe_event(event: PastEvent, told: StoredEvent | None) -> PastMoment:

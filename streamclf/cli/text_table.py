@@ -15,7 +15,7 @@ from streamclf.core.standard_streams import is_terminal
 
 WIDEST = 100
 """Columns that a table has at most, for longer bars are no easier to read."""
-LONGEST_NAME = 30
+LONGEST_NAME = 32
 SHORTEST_BAR, LONGEST_BAR = 6, 40
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -274,8 +274,13 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             among: The labels that count; all unless given.
         """
         kept = frozenset(self.labels if among is None else among)
-        each = {label: _broader_than(label, self.broader) & kept for label in self.broader}
+        each = {label: broader_than(label, self.broader) & kept for label in self.broader}
         return {label: others for label, others in each.items() if label in kept and others}
+
+    @property
+    def broader_sounds(self) -> dict[str, list[str]]:
+        """`broader` without taught labels, which silence others that they are not."""
+        return {each: others for each, others in self.broader.items() if each not in self.taught}
 
     @property
     def n_taught(self) -> int:
@@ -337,7 +342,8 @@ def _check_display_names(names: dict[str, str], labels: list[str]) -> None:
             )
 
 
-def _broader_than(label: str, broader: dict[str, list[str]]) -> frozenset[str]:
+def broader_than(label: str, broader: Mapping[str, Collection[str]]) -> frozenset[str]:
+    """Return all labels that are broader than a label, by those that are so by one step."""
     found: set[str] = set()
     new = set(broader.get(label, ()))
     while new:
@@ -352,7 +358,7 @@ def _check_broader(broader: dict[str, list[str]], labels: list[str]) -> None:
         strange = sorted({label, *others} - known)
         if strange:
             raise ValueError(f"broader names {strange[0]!r}, which is not among the labels")
-        if label in _broader_than(label, broader):
+        if label in broader_than(label, broader):
             raise ValueError(f"broader makes {label!r} broader than itself, must have no circles")
 
 

@@ -38,11 +38,13 @@ class FolderWalk:
     Attributes:
         failures: Paths that could not be read, each with the reason.
         broken_links: Broken links, except those that `files` returns.
+        passed_over: Files with other endings than those that `files` was asked for.
     """
 
     def __init__(self, skip: Callable[[Path], bool] = lambda folder: False) -> None:
         self.failures: list[tuple[Path, str]] = []
         self.broken_links: list[Path] = []
+        self.passed_over: list[Path] = []
         self._skip = skip
         self._walked: set[tuple[int, int] | str] = set()
 
@@ -68,6 +70,8 @@ class FolderWalk:
                     found.append(path)
                 elif path.is_symlink() and not path.exists():
                     self.broken_links.append(path)
+                else:
+                    self.passed_over.append(path)
         return sorted(found)
 
     def folders(self, top: Path) -> Iterator[tuple[Path, list[Path]]]:

@@ -1,20 +1,17 @@
-"""Choice of labels by name: as identifier or display name, with suggestions where none fits."""
+"""Choice of the labels whose events are reported, by the names that people give them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 
-from streamclf.core.card import Card
+from streamclf.core.card import Card, broader_than
 from streamclf.core.errors import UsageError
+from streamclf.core.label_names import suggest_labels
 from streamclf.core.records import Result
 from streamclf.core.sound_kinds import find_kinds
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 from streamclf.core.unknown_rule import find_unknown_rule
-
-N_NEAREST = 3
-"""Number of labels suggested for a name that fits none."""
+from streamclf.core.vocabulary import Vocabulary
 
 
 def choose_labels(
@@ -26,6 +23,10 @@ def choose_labels(
     apart: bool = False,
 ) -> frozenset[str] | None:
     """Find the labels whose events are reported.
+
+    A name means all narrower labels as well (`streamclf.core.vocabulary`). A kind that is told by a
+    common name is told by its own only where it is named itself. What is left out leaves out labels
+    that the card has below it, and no others: without vehicles, there are sirens all the same.
 
     Args:
         card: Card of the model.
@@ -50,14 +51,24 @@ def choose_labels(
         raise UsageError(f"{option} chooses events, and {card.name} gives values: leave it out")
     others = [UNKNOWN_LABEL, SILENCE_LABEL] if name_unknown and find_unknown_rule(card) else []
     every = [*card.labels, *others]
+    vocabulary = Vocabulary({each: card.display_name(each) for each in every}, card.broader_sounds)
     # None of the kinds that are told by a common name was asked for by name.
-    chosen = set(every) - (set() if only is not None else {*find_kinds(card, None, apart=apart)})
+    kinds = {*find_kinds(card, None, apart=apart)}
+    chosen = set(every) - kinds
     if only is not None:
-        chosen = set(_find("--only", only, card, every))
+        named = set(_find("--only", only, vocabulary, card, every))
+        narrower = {each for label in named for each in vocabulary.with_narrower(label)}
+        chosen = narrower - kinds | named
         if not chosen & set(others):
             chosen |= set(others)
     if leave_out is not None:
-        chosen -= set(_find("--except", leave_out, card, every))
+        left_out = set(_find("--except", leave_out, vocabulary, card, every))
+        below = (
+            label
+            for label in card.broader_sounds
+            if not left_out.isdisjoint(broader_than(label, card.broader_sounds))
+        )
+        chosen -= {*left_out, *below}
     if not chosen:
         raise UsageError("--except leaves no label whose events would count: name fewer")
     return frozenset(chosen)
@@ -71,15 +82,16 @@ def keep_chosen(results: Iterable[Result], labels: frozenset[str]) -> Iterator[R
             yield result
 
 
-def _find(option: str, text: str, card: Card, labels: list[str]) -> Iterator[str]:
+def _find(
+    option: str, text: str, vocabulary: Vocabulary, card: Card, labels: list[str]
+) -> Iterator[str]:
     """Find the labels named in a text; the longest match counts, as display names hold commas."""
-    exact, plain = _exact_names(card, labels), _plain_names(card, labels)
     parts = text.split(",")
     start = 0
     while start < len(parts):
         for end in range(len(parts), start, -1):
             name = ",".join(parts[start:end]).strip()
-            found = exact.get(name) or plain.get(plain_name(name), [])
+            found = vocabulary.named(name)
             if found or end == start + 1:
                 break
         if name or len(parts) == 1:
@@ -90,6 +102,8 @@ def _find(option: str, text: str, card: Card, labels: list[str]) -> Iterator[str
 def _pick_label(option: str, name: str, found: list[str], card: Card, labels: list[str]) -> str:
     if not name:
         raise UsageError(f"{option} names no label: dog,siren would be two (streamclf info)")
+    if name in found:
+        return name
     if len(found) > 1:
         raise UsageError(f"{option} {name}: may be {' or '.join(found)}: write it as one of them")
     if found:
@@ -101,63 +115,3 @@ def _pick_label(option: str, name: str, found: list[str], card: Card, labels: li
         f"{suggest_labels(name, labels, card.display_name)}; streamclf info lists all "
         f"{len(card.labels)}"
     )
-
-
-def _exact_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
-    """Map each identifier to its label, and each display name that is not also an identifier."""
-    names = {label: [label] for label in labels}
-    for label in labels:
-        names.setdefault(card.display_name(label), [label])
-    return names
-
-
-def _plain_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
-    """Map each name without case and punctuation to the labels that it may mean.
-
-    Parts of names with commas count where no label has that name as a whole.
-    """
-    whole: dict[str, list[str]] = {}
-    parts: dict[str, list[str]] = {}
-    for label in labels:
-        both = (label, card.display_name(label))
-        for name in set(map(plain_name, both)) - {""}:
-            whole.setdefault(name, []).append(label)
-        for name in set().union(*map(spoken_names, both)):
-            parts.setdefault(name, []).append(label)
-    return {**parts, **whole}
-
-
-def plain_name(name: str) -> str:
-    """Reduce a name to its words in lower case, so that spellings of one name are equal."""
-    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
-
-
-@lru_cache(10_000)
-def spoken_names(name: str) -> frozenset[str]:
-    """The names that people may mean a label by, as `plain_name` gives them.
-
-    AudioSet's labels hold several names: "Smoke detector, smoke alarm" is a smoke alarm.
-    """
-    return frozenset(map(plain_name, (name, *name.split(",")))) - {""}
-
-
-def suggest_labels(
-    name: str, labels: Iterable[str], display_name: Callable[[str], str] = str
-) -> str:
-    """Suggest labels of similar spelling, or with one word in common, as a question in brackets.
-
-    Args:
-        name: A name that fits no label.
-        labels: The labels to choose from.
-        display_name: Returns the name shown to people for a label.
-    """
-    import difflib  # loaded only when a name is wrong
-
-    names = {
-        plain_name(called): label for label in labels for called in (label, display_name(label))
-    }
-    plain = plain_name(name)
-    near = difflib.get_close_matches(plain, names, n=N_NEAREST, cutoff=0.6)
-    words = [known for known in names if plain and plain in known.split()]
-    found = list(dict.fromkeys(names[known] for known in [*near, *words]))[:N_NEAREST]
-    return f" (did you mean {', '.join(found)}?)" if found else ""

@@ -52,6 +52,7 @@ class LocalClock:
         self._now = now or time.monotonic
         self._wall_offset_s = self._wall() - self._now()
         self._earliest = EarliestArrival(MAX_SLOW_RATE)
+        self._ahead_s = 0.0
         self._rate = 1
         self._segment_start = 0  # position where the current audio without a gap begins
         # Pairs: a position, and the time of the stream's first sample that holds from there on, by
@@ -73,7 +74,11 @@ class LocalClock:
         return datetime.fromtimestamp(began_s + position / self._rate).astimezone()
 
     def watch(
-        self, items: Iterable[Block | Gap | Notice], keeps_time: Callable[[], bool] = lambda: True
+        self,
+        items: Iterable[Block | Gap | Notice],
+        keeps_time: Callable[[], bool] = lambda: True,
+        *,
+        ahead_s: Callable[[], float] = lambda: 0.0,
     ) -> Iterator[Block | Gap | Notice]:
         """Yield all items unchanged, and a notice in front of the first item after a clock change.
 
@@ -81,6 +86,8 @@ class LocalClock:
             items: Items as they arrive, all at one sample rate.
             keeps_time: Whether items arrive when they sound. If not, time is counted on from the
                 first block.
+            ahead_s: Seconds by which the items will have run ahead of the clock at their end, where
+                they arrive faster than they sound. Time is counted so that none lies in the future.
         """
         for item in items:
             wall_offset_s = self._wall() - self._now()
@@ -92,6 +99,8 @@ class LocalClock:
                     self._segment_start = item.position
                 yield _describe_jump(item, set_by_s)
             if isinstance(item, Block):
+                if not self._steps:
+                    self._ahead_s = max(ahead_s(), 0.0)
                 self._follow(item, keeps_time())
             elif isinstance(item, Gap):
                 self._segment_start = item.end
@@ -103,7 +112,7 @@ class LocalClock:
     def _follow(self, block: Block, keeps_time: bool) -> None:
         rate = self._rate = block.sample_rate
         offset_s = self._earliest.add(block.end / rate, self._now(), block.n_samples / rate)
-        began_s = offset_s + self._wall_offset_s
+        began_s = offset_s + self._wall_offset_s - self._ahead_s
         if not self._steps:
             self._segment_start = block.position
             self._steps = ((block.position, began_s),)

@@ -8,7 +8,7 @@ lengths are at the model's rate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -46,6 +46,17 @@ class ModelIdentity:
     name: str
     version: str
     file: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """Name and version: ``pocket 11``."""
+        return f"{self.name} {self.version}"
+
+    @classmethod
+    def parse(cls, spoken: str) -> ModelIdentity:
+        """Read name and version."""
+        name, _, version = spoken.rpartition(" ")
+        return cls(name or version, version if name else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class StreamStarted:
         model: The model; None where it is unknown.
         features: Form of the features that the scores carry; None where they carry none.
         speech_scores: Score of a single window from which it holds speech, for labels of speech.
+        broader: Labels that are broader than a label by one step, as the model's card has them.
     """
 
     source: str
@@ -113,6 +125,7 @@ class StreamStarted:
     model: ModelIdentity | None = None
     features: FeatureFormat | None = None
     speech_scores: Mapping[str, float] = field(default_factory=dict)
+    broader: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def display_name(self, label: str) -> str:
         """Return the name shown to people for a label."""

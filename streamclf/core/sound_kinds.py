@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
-from streamclf.core.card import Card, Thresholds
+from streamclf.core.card import Card, Thresholds, broader_than
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "Speech": ("Male speech, man speaking", "Female speech, woman speaking",
@@ -84,12 +84,30 @@ def all_broader(
         among: The labels that count; None for all.
         kinds: Kinds that are told by a common name, and these.
     """
-    if not card.broader:
+    found = find_broader(card.labels, card.broader, kinds)
+    if among is None:
+        return found
+    kept = {label: broad & frozenset(among) for label, broad in found.items() if label in among}
+    return {label: broad for label, broad in kept.items() if broad}
+
+
+def find_broader(
+    labels: Collection[str], direct: Mapping[str, Collection[str]], kinds: Mapping[str, str]
+) -> dict[str, frozenset[str]]:
+    """For each label all that are broader, as `all_broader` has them.
+
+    Args:
+        labels: Labels of a model.
+        direct: Labels that are broader than a label by one step, as the model's card has them.
+        kinds: Kinds that are told by a common name, and these.
+    """
+    if not direct:
         return {}
-    direct = {label: set(broad) for label, broad in card.broader.items()}
+    steps = {label: set(broad) for label, broad in direct.items()}
+    there = set(labels)
     for narrow, broad in (*BROADER.items(), *((name, kind) for kind, name in kinds.items())):
-        if {narrow, broad} <= set(card.labels):
-            added = direct.get(broad, set()) - {narrow} if broad in kinds else {broad}
-            direct[narrow] = direct.get(narrow, set()) | added
-    whole = replace(card, broader={label: sorted(broad) for label, broad in direct.items()})
-    return whole.all_broader(among)
+        if {narrow, broad} <= there:
+            added = steps.get(broad, set()) - {narrow} if broad in kinds else {broad}
+            steps[narrow] = steps.get(narrow, set()) | added
+    found = {label: broader_than(label, steps) for label in labels}
+    return {label: broad for label, broad in found.items() if broad}

@@ -27,7 +27,8 @@ class ThresholdOptions:
         thresholds: A TOML file, see `read_thresholds`.
         min_duration_s: Shortest event in seconds.
         max_gap_s: Longest pause within an event in seconds.
-        only: Labels whose events are reported, separated by commas, by identifier or display name.
+        only: Labels whose events are reported, with all narrower ones, separated by commas, by
+            identifier or display name (`streamclf.core.label_choice`).
         leave_out: Labels whose events are not reported, in the same form.
     """
 
@@ -65,10 +66,13 @@ class ThresholdOptions:
         None,
         "--only",
         metavar="LABEL,...",
-        help="Report only events of these labels (info lists them).",
+        help="Report only events of these labels and all narrower ones (info lists labels).",
     )
     leave_out: str | None = option(
-        None, "--except", metavar="LABEL,...", help="Report no events of these labels."
+        None,
+        "--except",
+        metavar="LABEL,...",
+        help="Report no events of these labels, nor of narrower ones.",
     )
 
 
@@ -171,7 +175,7 @@ def _never(where: str, value: object, labels: list[str]) -> list[str]:
 
 
 def _no_label(where: str, label: str, labels: list[str]) -> str:
-    from streamclf.core.label_choice import suggest_labels  # only a mistyped label needs it
+    from streamclf.core.label_names import suggest_labels  # only a mistyped label needs it
 
     return (
         f"{where} {label!r} is no label of the model{suggest_labels(label, labels)}; "

@@ -84,7 +84,11 @@ class Snapshot:
 
     @property
     def active_classes(self) -> set[int]:
-        """Indices of the classes at or above their threshold, or with an event at this moment."""
+        """Indices of the classes with an event at this moment; else of those above their threshold.
+
+        Beside an event stand no classes that are only above their threshold: the event is told by
+        the narrowest of them, and by a common name, so that they say the same in other words.
+        """
         indices = {name: index for index, name in enumerate(self.names)}
         now = {
             indices[entry.label]
@@ -93,7 +97,7 @@ class Snapshot:
             and entry.onset_s <= self.time_s <= entry.offset_s
             and entry.label in indices
         }
-        return now | {int(index) for index in np.flatnonzero(self.above)}
+        return now or {int(index) for index in np.flatnonzero(self.above)}
 
 
 def take_snapshot(

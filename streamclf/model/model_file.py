@@ -233,7 +233,8 @@ def find_model(name: str | Path) -> Path:
         reason = (error.strerror or str(error)).lower()
         raise ModelError(f"{name}: the model cannot be opened: {reason}") from error
     if is_folder:
-        raise ModelError(f"{name}: is a folder, --model takes an .onnx file")
+        export = f"; python -m export {name} -o NAME.onnx makes one of a run of train"
+        raise ModelError(f"{name}: is a folder, --model takes an .onnx file{export}")
     if not is_there:
         raise ModelError(
             f"{name}: no such model file, and no bundled model of that name ({', '.join(bundled)})"

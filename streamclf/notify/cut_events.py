@@ -6,7 +6,6 @@ open.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,8 +13,10 @@ from pathlib import Path
 
 from streamclf.core.errors import StoreError
 from streamclf.core.event_id import event_id
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import SoundHappened
 from streamclf.store.database import connect
+from streamclf.store.names import read_vocabulary
 
 MOST = 1_000
 """Most events that are looked at, the newest; each label of each source has one at a time."""
@@ -25,10 +26,9 @@ SELECT events.id FROM events JOIN runs ON runs.id = events.run_id
 WHERE events.state = 'open' AND runs.recording_id IS NULL AND events.onset_us IS NOT NULL
 ORDER BY events.id DESC LIMIT ?"""
 _CUT = """
-SELECT label, onset, runs.token, sources.name, models.display_names, highest_score, onset_us,
+SELECT label, onset, runs.token, sources.name, highest_score, onset_us,
        began_us, offset_us, coalesce(events.utc_offset_min, 0)
 FROM events JOIN runs ON runs.id = events.run_id JOIN sources ON sources.id = events.source_id
-JOIN models ON models.id = runs.model_id
 WHERE events.id = ? AND events.state = 'cut' AND offset_us IS NOT NULL"""
 
 
@@ -58,16 +58,17 @@ def read_cut_events(store: Path, numbers: Sequence[int]) -> list[SoundHappened]:
     found: list[SoundHappened] = []
     try:
         with closing(connect(store)) as connection:
+            vocabulary = read_vocabulary(connection) if numbers else Vocabulary({})
             for number in numbers:
                 row = connection.execute(_CUT, (number,)).fetchone()
-                found += _tell(*row) if row is not None else []
+                found += _tell(vocabulary, *row) if row is not None else []
     except (StoreError, sqlite3.Error):
         return []
     return sorted(found, key=lambda each: each.known_us)
 
 
 def _tell(
-    label: str, onset: int, run: str, source: str, display_names: str, score: float,
+    vocabulary: Vocabulary, label: str, onset: int, run: str, source: str, score: float,
     onset_us: int, began_us: int | None, offset_us: int, utc_offset_min: int,
 ) -> list[SoundHappened]:  # fmt: skip
     begin = SoundHappened(
@@ -75,11 +76,12 @@ def _tell(
         event_id=f"{event_id(label, onset)}@{run}",
         source=source,
         label=label,
-        name=json.loads(display_names).get(label, label),
+        name=vocabulary.show(label),
         score=score,
         onset_us=onset_us,
         known_us=began_us or onset_us,
         utc_offset_min=utc_offset_min,
+        vocabulary=vocabulary,
     )
     end = SoundHappened(
         phase="end",
@@ -92,5 +94,6 @@ def _tell(
         known_us=max(offset_us, begin.known_us + 1),
         offset_us=offset_us,
         utc_offset_min=utc_offset_min,
+        vocabulary=vocabulary,
     )
     return [begin, end]

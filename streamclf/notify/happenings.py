@@ -7,8 +7,11 @@ records of a stream (`streamclf.notify.notifier`), in a replay from the rows of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from streamclf.core.vocabulary import Vocabulary
 
 Phase: TypeAlias = Literal["begin", "ongoing", "end"]
 """Moment in the life of an event."""
@@ -30,6 +33,7 @@ class SoundHappened:
         known_us: When this was known; rules count from it.
         offset_us: When it ended; None while it sounds.
         utc_offset_min: The place's offset from UTC, in minutes.
+        vocabulary: What names mean to the model that heard it; None where only its own names count.
     """
 
     phase: Phase
@@ -42,6 +46,29 @@ class SoundHappened:
     known_us: int
     offset_us: int | None = None
     utc_offset_min: int = 0
+    vocabulary: Vocabulary | None = field(default=None, compare=False, repr=False)
+
+    def asked_by(self, names: Sequence[str]) -> str | None:
+        """Tell by which of several names it is asked for, see `Vocabulary.asked`."""
+        return self._names.asked(names, self.label)
+
+    def meant_by(self, said: str) -> str | None:
+        """Tell which label with that name it is, or is narrower than, see `Vocabulary.meant`."""
+        return self._names.meant(said).get(self.label)
+
+    def is_narrower_than(self, label: str) -> bool:
+        """Whether its label is narrower than another one."""
+        return label in self._names.broader_than(self.label)
+
+    def names_better_than(self, other: SoundHappened) -> bool:
+        """Whether it says more exactly or more surely than another event what a sound is."""
+        if other.is_narrower_than(self.label):
+            return False
+        return self.is_narrower_than(other.label) or self.score > other.score
+
+    @property
+    def _names(self) -> Vocabulary:
+        return self.vocabulary or Vocabulary({self.label: self.name})
 
 
 @dataclass(frozen=True, slots=True)

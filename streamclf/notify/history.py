@@ -28,8 +28,8 @@ class PastSound:
     """A sound that was heard before.
 
     Attributes:
-        label: The model's identifier of the sound.
-        name: The sound as people read it.
+        label: The sound that was asked for: its own label, or a broader one.
+        name: That sound as people read it.
         onset_us: When it began.
         offset_us: When it ended.
     """
@@ -54,16 +54,28 @@ class History(Protocol):
         Args:
             rule: The rule, by its name.
             source: Name of the source.
-            label: The sound; empty for the quiet of several.
+            label: The sound that was asked for; empty for the quiet of several.
         """
 
-    def last_heard(self, rule: Rule, source: str, label: str, before_us: int) -> int | None:
-        """Find the onset of the last sound of a label that counts for a rule, before a moment."""
+    def lost_since(self, rule: Rule, source: str) -> int | None:
+        """When a source was lost that a rule told of last; None if it told that it is back."""
+
+    def last_heard(
+        self, rule: Rule, source: str, labels: Sequence[str], before_us: int
+    ) -> int | None:
+        """Find the onset of the last sound of labels that counts for a rule, before a moment."""
 
     def onsets(
-        self, rule: Rule, source: str, label: str, since_us: int, before_us: int
+        self, rule: Rule, source: str, labels: Sequence[str], since_us: int, before_us: int
     ) -> Sequence[int]:
-        """Find the onsets of the sounds of a label that count, from a moment to another one.
+        """Find the onsets of the sounds of labels that count, from a moment to another one.
+
+        Args:
+            rule: The rule.
+            source: Name of the source.
+            labels: The labels, of which events that follow one another are one sound.
+            since_us: First moment.
+            before_us: Moment after the last.
 
         Returns:
             The newest of them, at most `MOST_REPEATS`, the earliest first.
@@ -83,12 +95,18 @@ class NoHistory:
         """None."""
         return None
 
-    def last_heard(self, rule: Rule, source: str, label: str, before_us: int) -> int | None:
+    def lost_since(self, rule: Rule, source: str) -> int | None:
+        """None."""
+        return None
+
+    def last_heard(
+        self, rule: Rule, source: str, labels: Sequence[str], before_us: int
+    ) -> int | None:
         """None."""
         return None
 
     def onsets(
-        self, rule: Rule, source: str, label: str, since_us: int, before_us: int
+        self, rule: Rule, source: str, labels: Sequence[str], since_us: int, before_us: int
     ) -> Sequence[int]:
         """None at all."""
         return ()

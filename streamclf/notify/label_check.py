@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from streamclf.core.label_choice import suggest_labels
-from streamclf.notify.rules import Rule, is_called
-
-N_EXAMPLES = 3
-"""Narrower sounds that a line names."""
+from streamclf.core.label_names import suggest_labels
+from streamclf.core.vocabulary import Vocabulary
+from streamclf.notify.rules import Rule
 
 
-def describe_unheard(rules: Iterable[Rule], heard: Mapping[str, Mapping[str, str]]) -> list[str]:
+@dataclass(frozen=True)
+class Reported:
+    """What a source may report.
+
+    Attributes:
+        labels: Labels of its events, with the names that people read.
+        vocabulary: What names mean to its model.
+    """
+
+    labels: Mapping[str, str]
+    vocabulary: Vocabulary
+
+    def hears(self, said: str) -> bool:
+        """Whether any of its events is meant by a name."""
+        return not self.labels.keys().isdisjoint(self.vocabulary.meant(said))
+
+
+def describe_unheard(rules: Iterable[Rule], heard: Mapping[str, Reported]) -> list[str]:
     """Describe sounds that a rule names and none of its sources reports.
 
     Args:
         rules: The rules.
-        heard: By the name of each source the labels that it reports, and how people read them.
+        heard: What each source reports, by its name.
 
     Returns:
         A line for each such sound, with those of a similar name.
@@ -24,53 +40,11 @@ def describe_unheard(rules: Iterable[Rule], heard: Mapping[str, Mapping[str, str
     return [line for rule in rules for line in _of_rule(rule, heard)]
 
 
-def describe_covered(
-    rules: Iterable[Rule],
-    heard: Mapping[str, Mapping[str, str]],
-    narrower: Mapping[str, Mapping[str, Collection[str]]],
-) -> list[str]:
-    """Describe sounds that a rule names and that are not told while a narrower one sounds.
-
-    A rule that names a narrower one as well is left alone.
-
-    Args:
-        rules: The rules.
-        heard: As `describe_unheard` takes it.
-        narrower: By the name of each source and by label the labels that cover it.
-
-    Returns:
-        A line for each such sound.
-    """
-    return [
-        line
-        for rule in rules
-        if rule.labels
-        for source in filter(rule.hears, heard)
-        for line in _covered(rule, source, heard[source], narrower.get(source, {}))
-    ]
-
-
-def _covered(
-    rule: Rule, source: str, shown: Mapping[str, str], narrower: Mapping[str, Collection[str]]
-) -> Iterator[str]:
-    named = {label for label, name in shown.items() if rule.names(label, name)}
-    for label in sorted(named & set(narrower)):
-        others = sorted(set(narrower[label]) & set(shown))
-        if not others or named & set(others):
-            continue
-        some = " or ".join(shown[each] for each in others[:N_EXAMPLES])
-        more = f" or {len(others) - N_EXAMPLES} more" if others[N_EXAMPLES:] else ""
-        yield (
-            f"warning: rule {rule.name}: {shown[label]} is not told while {source} hears {some}"
-            f"{more}, which are narrower: name those that matter as well, or set broader = true"
-        )
-
-
-def _of_rule(rule: Rule, heard: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def _of_rule(rule: Rule, heard: Mapping[str, Reported]) -> Iterator[str]:
     sources = [name for name in heard if rule.hears(name)]
-    shown = {label: name for source in sources for label, name in heard[source].items()}
     for said in rule.labels:
-        if not any(is_called(said, label, name) for label, name in shown.items()):
+        if not any(heard[source].hears(said) for source in sources):
+            shown = {k: v for source in sources for k, v in heard[source].labels.items()}
             near = suggest_labels(said, shown, shown.__getitem__)
             yield (
                 f"warning: rule {rule.name}: {said} is no sound that {' or '.join(sources)} "

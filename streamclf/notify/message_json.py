@@ -20,7 +20,7 @@ def _says(description: str) -> msgspec.Meta:
     return msgspec.Meta(description=description)
 
 
-When: TypeAlias = Literal["begin", "ongoing", "end", "quiet", "test"]
+When: TypeAlias = Literal["begin", "ongoing", "end", "quiet", "lost", "back", "test"]
 
 
 class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
@@ -35,7 +35,8 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
         When,
         _says(
             "Why it is told: the sound begins, goes on, or has ended; nothing was heard of it "
-            "(`quiet`); or somebody tries the rule (`test`)."
+            "(`quiet`); the source is lost, or heard again (`lost`, `back`); or somebody tries the "
+            "rule (`test`)."
         ),
     ]
     told: Annotated[str, _says("Local time at which it was told, ISO 8601.")]
@@ -45,28 +46,47 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
         str,
         _says(
             "The model's identifier of the sound; empty for the quiet of a rule with several "
-            "labels."
+            "labels, and for `lost` and `back`."
         ),
     ]
     name: Annotated[str, _says("The label as people read it.")]
+    asked: (
+        Annotated[
+            str,
+            _says(
+                "The label that the rule names, where it is another one: a broader one (`Alarm` of "
+                "a `Siren`), or a kind (`Bark` of a `Dog`)."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     id: (
         Annotated[
             str,
             _says(
                 "Identifier of the event, as in JSON Lines and on the page: the same as it begins, "
-                "goes on and ends; absent for `quiet`."
+                "goes on and ends; of the first one where an alarm goes on as a siren; absent for "
+                "`quiet`, `lost` and `back`."
             ),
         ]
         | UnsetType
     ) = UNSET
     score: (
-        Annotated[float, _says("Highest averaged score so far, from 0 to 1; absent for `quiet`.")]
+        Annotated[
+            float,
+            _says(
+                "Highest averaged score so far, from 0 to 1; absent for `quiet`, `lost` and `back`."
+            ),
+        ]
         | UnsetType
     ) = UNSET
     time: (
         Annotated[
             str,
-            _says("Local time of the onset, ISO 8601; for `quiet` that since which it is quiet."),
+            _says(
+                "Local time of the onset, ISO 8601; for `quiet` that since which it is quiet, for "
+                "`lost` and `back` that at which the source was lost."
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -113,6 +133,7 @@ def describe_message(message: Message) -> MessageRecord:
         source=message.source,
         label=message.label,
         name=message.name,
+        asked=UNSET if message.asked is None else message.asked,
         id=UNSET if message.event_id is None else message.event_id,
         score=UNSET if message.score is None else round(float(message.score), 4),
         time=UNSET if onset_us is None else local_time(onset_us, zone),

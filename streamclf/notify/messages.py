@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Occasion: TypeAlias = Literal["begin", "ongoing", "end", "quiet", "test"]
-"""Why a message is told; ``test``: somebody tries a rule."""
+Occasion: TypeAlias = Literal["begin", "ongoing", "end", "quiet", "lost", "back", "test"]
+"""Why a message is told; ``back``: a lost source is heard again; ``test``: somebody tries it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +19,23 @@ class Message:
         on: Why it is told.
         source: Name of the source.
         label: The model's identifier of the sound; with ``quiet`` the one that was not heard, empty
-            where a rule has several.
+            where a rule has several; empty with ``lost`` and ``back``.
         name: The label as people read it.
         text: What people read, from the rule's template.
         told_us: When it was told, in microseconds since 1970-01-01 UTC.
         utc_offset_min: The place's offset from UTC, in minutes.
-        event_id: Identifier of the event; None with ``quiet``.
-        score: Highest averaged score so far; None with ``quiet``.
-        onset_us: When the sound began; with ``quiet`` when the quiet did.
+        event_id: Identifier of the event; None with ``quiet``, ``lost`` and ``back``.
+        score: Highest averaged score so far; None with ``quiet``, ``lost`` and ``back``.
+        onset_us: When the sound began; with ``quiet`` when the quiet did, with ``lost`` and
+            ``back`` when the source was lost.
         offset_us: When it ended; None while it goes on.
         count: How often the sound was heard, for a rule with ``repeats``; else 1.
         targets: Names of the targets that it goes to; empty where the rule names none.
         moment_us: The moment that it is about, from which the rule's cooldown counts; None for one
             that counts for nothing.
+        asked: The label that the rule names where it is another one than `label`: a broader one, or
+            a kind that is told by `label`.
+        asked_name: That label as people read it.
     """
 
     token: str
@@ -50,3 +54,5 @@ class Message:
     offset_us: int | None = None
     count: int = 1
     moment_us: int | None = None
+    asked: str | None = None
+    asked_name: str | None = None

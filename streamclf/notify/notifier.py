@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from streamclf.core.text_format import format_count
 from streamclf.notify.delivery import Delivery
 from streamclf.notify.happenings import Happening, SoundHappened
 from streamclf.notify.history import History
+from streamclf.notify.lost_sources import LostSources
 from streamclf.notify.messages import Message
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.outbox import Outbox
@@ -41,6 +43,8 @@ CLOSE_S = 1.5
 """Longest wait, in seconds, for messages to be delivered at the end; others wait in the store."""
 NOTE_S = 1.0
 """Longest wait, in seconds, for messages to be noted at the end."""
+LOOK_EVERY_S = 1.0
+"""Seconds between two looks at how sources fare, where a rule is about lost ones."""
 TELL_EVERY_S = 60.0
 """Seconds between two lines of the log about rules that fail or cannot follow."""
 LONGEST_TEXT = 200
@@ -68,6 +72,7 @@ class Notifier:
         store: The store that remembers what was told; None for none.
         history: What is known of the time before.
         report: Called with one line about what was told and what failed, from any thread.
+        states: Tells the state of each source, see `LostSources`.
         open_target: Opens a target; tests replace it.
         now_us: Returns microseconds since 1970-01-01 UTC.
 
@@ -82,6 +87,7 @@ class Notifier:
         history: History | None = None,
         *,
         report: Callable[[str], None],
+        states: Callable[[], Mapping[str, str]] = dict,
         open_target: Callable[[TargetOptions], Target] = open_target,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -90,6 +96,8 @@ class Notifier:
         self._first: Prepared | None = self.prepare(plan)
         self._plan = plan
         self._book = RuleBook(plan.rules, history)  # which the thread alone uses
+        self._lost = LostSources(plan.rules, history)  # the same
+        self._states, self._looked_at = states, -LOOK_EVERY_S
         self._outbox = Outbox(store, report, now_us)
         self._deliveries: dict[str, Delivery] = {}
         self._queue: deque[Happening | NotifyPlan] = deque()
@@ -301,21 +309,35 @@ class Notifier:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing)
-                if not self._queue:
+                patience_s = LOOK_EVERY_S if self._lost.watches else None
+                self._changed.wait_for(lambda: self._queue or self._closing, patience_s)
+                if not self._queue and self._closing:
                     return
-                item = self._queue.popleft()
+                item = self._queue.popleft() if self._queue else None
                 n_lost = self._n_lost - self._n_lost_told
             if isinstance(item, NotifyPlan):
                 self._book.change(item.rules)
-            else:
+                self._lost.change(item.rules)
+            elif item is not None:
                 for message in self._feed(item):
                     self.tell(message)
+            self._look_for_lost()
             if n_lost and self._tell_now_and_then(
                 f"warning: rules: more happened than they could follow; {n_lost} happenings were "
                 "left out"
             ):
                 self._n_lost_told += n_lost
+
+    def _look_for_lost(self) -> None:
+        """Tell of sources that are away, or back, once a second."""
+        now = time.monotonic()
+        if not self._lost.watches or now - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        offset = datetime.now().astimezone().utcoffset()
+        zone = round(offset.total_seconds() / 60) if offset is not None else 0
+        for message in self._lost.look(self._states(), self._now_us(), zone):
+            self.tell(message)
 
     def _feed(self, happening: Happening) -> list[Message]:
         try:
@@ -335,11 +357,14 @@ class Notifier:
         return True
 
 
+_TEXTS = ("rule", "source", "label", "name", "text", "event_id", "asked", "asked_name")
+
+
 def _encodable(message: Message) -> Message:
     """Escape what UTF-8 cannot hold in its texts, such as parts of the names of some files."""
     texts = {
         name: said.encode("utf-8", "backslashreplace").decode()
-        for name in ("rule", "source", "label", "name", "text", "event_id")
+        for name in _TEXTS
         if (said := getattr(message, name)) is not None and not said.isascii()
     }
     return replace(message, **texts)

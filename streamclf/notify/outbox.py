@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -19,7 +19,7 @@ import msgspec
 
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
-from streamclf.notify.messages import Message
+from streamclf.notify.messages import Message, Occasion
 from streamclf.sources.backoff import BackOff
 from streamclf.store.database import connect, reason_of, transaction
 
@@ -37,6 +37,9 @@ DAY_US = 86_400_000_000
 RETRY_FIRST_S, RETRY_LIMIT_S = 0.5, 30.0
 """First and longest pause, in seconds, between two tries to write."""
 
+_NOTED: Mapping[Occasion, Occasion] = {"lost": "quiet", "back": "quiet"}
+"""What the column `occasion` says of these; stores that exist know no other word, and the body has
+the right one."""
 _INSERT_MESSAGE = """
 INSERT OR IGNORE INTO messages (token, rule, occasion, source, label, event, told_us, body)
 VALUES (:token, :rule, :on, :source, :label, :event, :told_us, :body)"""
@@ -321,7 +324,8 @@ def _note(connection: sqlite3.Connection, token: str, pending: _Pending) -> None
     message = pending.message
     if message is not None:
         values = {
-            "token": token, "rule": message.rule, "on": message.on, "source": message.source,
+            "token": token, "rule": message.rule, "on": _NOTED.get(message.on, message.on),
+            "source": message.source,
             "label": message.label, "event": message.event_id, "told_us": message.told_us,
             "body": msgspec.json.encode(message).decode(),
         }  # fmt: skip

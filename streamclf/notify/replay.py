@@ -12,17 +12,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from streamclf.core.errors import StoreError
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import AudioHeard, Happening, Phase, SoundHappened
 from streamclf.notify.hours import local_moment
+from streamclf.notify.joined_sounds import FOLLOWS_US
 from streamclf.notify.messages import Message
 from streamclf.notify.rulebook import RuleBook
 from streamclf.notify.rules import Rule
 from streamclf.notify.store_history import StoreHistory
 from streamclf.store.database import connect_to_read, reason_of
-from streamclf.store.display_names import read_display_names
 from streamclf.store.heard_spans import heard_spans, utc_offsets
 from streamclf.store.listing import StoredEvent, list_events
-from streamclf.store.names import list_labels, list_sources
+from streamclf.store.names import list_labels, list_sources, read_vocabulary
 from streamclf.store.question import Question
 
 PIECE_US = 3_600_000_000
@@ -48,6 +49,7 @@ def replay(
     since_us: int,
     until_us: int,
     heard: Mapping[str, Sequence[StoredEvent]] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> list[WouldTell]:
     """Find what rules would have told of the past, whatever was told then.
 
@@ -58,6 +60,7 @@ def replay(
         until_us: Moment after the last.
         heard: Events by the names of live sources, in the order of their onsets, in place of those
             in the store.
+        vocabulary: What names mean to the model of these events; None for the store's models.
 
     Returns:
         The messages, in the order of their moments.
@@ -69,12 +72,12 @@ def replay(
     try:
         with closing(connect_to_read(store)) as connection:
             for source in list_sources(connection):
-                about = [rule for rule in rules if rule.hears(source.name)]
+                about = [rule for rule in rules if rule.hears(source.name) and rule.on != "lost"]
                 book = RuleBook(about, StoreHistory(store, told=False))
                 clips: dict[str | None, str] = {}  # of the events that are there
                 own = None if heard is None else heard.get(source.name, ())
                 for happening, clip in recall(
-                    connection, source.id, about, since_us, until_us, own
+                    connection, source.id, about, since_us, until_us, own, vocabulary
                 ):
                     if isinstance(happening, SoundHappened) and clip is not None:
                         clips[happening.event_id] = clip
@@ -99,6 +102,7 @@ def recall(
     since_us: int,
     until_us: int,
     heard: Sequence[StoredEvent] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Iterator[tuple[Happening, str | None]]:
     """Yield what happened at a source, as the store knows it.
 
@@ -111,15 +115,17 @@ def recall(
         since_us: Begin of the time, in microseconds since 1970-01-01 UTC.
         until_us: Its end.
         heard: Events in place of those in the store.
+        vocabulary: What names mean to the model of these events; None for the store's models.
 
     Yields:
         What happened, in order, and the path of the event's clip, if there is one.
     """
-    names = read_display_names(connection)
+    vocabulary = vocabulary or read_vocabulary(connection, (each.label for each in heard or ()))
     known = [*list_labels(connection), *(each.label for each in heard or ())]
-    shown = {label: names.get(label, label) for label in known}
     labels = [
-        label for label, name in shown.items() if any(rule.names(label, name) for rule in rules)
+        label
+        for label in dict.fromkeys(known)
+        if any(not rule.labels or vocabulary.asked(rule.labels, label) for rule in rules)
     ]
     (source,) = connection.execute("SELECT name FROM sources WHERE id = ?", (source_id,)).fetchone()
     offsets = utc_offsets(connection, source_id)
@@ -142,15 +148,29 @@ def recall(
     for number, event in enumerate(events):
         onset_us = event.onset_us
         assert onset_us is not None
-        while sounding and sounding[0][0] <= onset_us:
-            yield from _end(heapq.heappop(sounding)[2], source, shown, audio)
+        while sounding and _is_told(sounding[0][2], event):
+            yield from _end(heapq.heappop(sounding)[2], source, vocabulary, audio)
+        for other in [each for each in sounding if each[2].label == event.label]:
+            sounding.remove(other)
+            heapq.heapify(sounding)
+            yield from _end(other[2], source, vocabulary, audio)
         yield from audio.until(onset_us)
-        yield _describe(event, "begin", source, shown), event.clip
+        yield _describe(event, "begin", source, vocabulary), event.clip
         if event.offset_us is not None:
             heapq.heappush(sounding, (event.offset_us, number, event))
     while sounding:
-        yield from _end(heapq.heappop(sounding)[2], source, shown, audio)
+        yield from _end(heapq.heappop(sounding)[2], source, vocabulary, audio)
     yield from audio.until(until_us)
+
+
+def _is_told(event: StoredEvent, later: StoredEvent) -> bool:
+    """Whether the end of an event is known before the begin of a later one.
+
+    It is known some time after it, live, so that what follows at once has begun before.
+    """
+    assert event.offset_us is not None
+    assert later.onset_us is not None
+    return event.offset_us + FOLLOWS_US < later.onset_us
 
 
 def _look_back_us(rules: Sequence[Rule], since_us: int, zone: int) -> int:
@@ -188,15 +208,15 @@ class _Audio:
 
 
 def _end(
-    event: StoredEvent, source: str, shown: dict[str, str], audio: _Audio
+    event: StoredEvent, source: str, vocabulary: Vocabulary, audio: _Audio
 ) -> Iterator[tuple[Happening, str | None]]:
     assert event.offset_us is not None
     yield from audio.until(event.offset_us)
-    yield _describe(event, "end", source, shown), event.clip
+    yield _describe(event, "end", source, vocabulary), event.clip
 
 
 def _describe(
-    event: StoredEvent, phase: Phase, source: str, shown: dict[str, str]
+    event: StoredEvent, phase: Phase, source: str, vocabulary: Vocabulary
 ) -> SoundHappened:
     """Describe an event as it begins or ends."""
     ends, onset_us = phase == "end", event.onset_us
@@ -206,12 +226,13 @@ def _describe(
         event_id=event.id,
         source=source,
         label=event.label,
-        name=shown.get(event.label, event.label),
+        name=vocabulary.show(event.label),
         score=max(event.score, event.highest_score) if ends else event.score,
         onset_us=onset_us,
         known_us=(event.offset_us if ends else None) or onset_us,
         offset_us=event.offset_us if ends else None,
         utc_offset_min=event.utc_offset_min or 0,
+        vocabulary=vocabulary,
     )
 
 

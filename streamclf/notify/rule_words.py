@@ -19,12 +19,27 @@ def describe_rule(rule: Rule, targets: Sequence[str]) -> str:
         targets: Names of all targets.
     """
     sound = _any_of(rule.labels, "a sound", "any sound")
+    if rule.on == "lost":
+        return _describe_lost(rule, targets)
     where = f" in {_list(rule.sources, 'or')}" if rule.sources else ""
     told = _list(rule.to or targets, "and")
     parts = [f"{_occasion(rule, sound)}{where}{_conditions(rule)}"]
     parts.append(f"tells {told}" if told else "tells nobody, as there are no targets")
     if rule.cooldown and rule.on != "ongoing":
         parts.append(f"at most every {format_span(rule.cooldown)} for each sound of a source")
+    return "; ".join(map(one_line, parts))
+
+
+def _describe_lost(rule: Rule, targets: Sequence[str]) -> str:
+    who = _list(rule.sources, "or") if rule.sources else "a source"
+    told = _list(rule.to or targets, "and")
+    parts = [
+        f"when {who} has been lost for {format_span(rule.lasting)}{_conditions(rule)}, and when it "
+        "is heard again",
+        f"tells {told}" if told else "tells nobody, as there are no targets",
+    ]
+    if rule.cooldown:
+        parts.append(f"at most every {format_span(rule.cooldown)} for each source")
     return "; ".join(map(one_line, parts))
 
 

@@ -9,6 +9,11 @@ Meanings
 
 - Each source and each label has a state of its own in each rule: cooldown, repeats, first of the
   day and rare count apart. Other sources and their order change nothing.
+- A rule that names a broader label (an alarm) asks for its narrower ones as well (a siren), and all
+  of them share its state. Their events are one sound while another one sounds, or follows at once
+  (`streamclf.notify.joined_sounds`): the alarm lasts from the first to the last, and counts once. A
+  message names the label that was heard: the first one as it begins, the surest one later.
+  Which of two is the first depends on which was known first, live; in a replay on their onsets.
 - A sound counts once it has reached ``min_score``, at its begin or later, and lasted ``lasting``.
 - The moment of a message is the onset plus ``lasting`` (``begin``), the offset (``end``), the
   moment at which the next round is due (``ongoing``), or at which it has been quiet for ``lasting``
@@ -34,11 +39,12 @@ from streamclf.notify.happenings import AudioHeard, Happening, SoundHappened
 from streamclf.notify.heard_time import HeardTime
 from streamclf.notify.history import History, NoHistory, Told
 from streamclf.notify.hours import local_day
+from streamclf.notify.joined_sounds import FOLLOWS_US, JoinedSound
 from streamclf.notify.messages import Message
 from streamclf.notify.rules import DAY_S, MOST_REPEATS, Rule
-from streamclf.notify.templates import fill_template
+from streamclf.notify.templates import REPEATED_OF_SEVERAL, fill_template
 
-SETTLED_US = 2_500_000
+SETTLED_US = FOLLOWS_US
 """Audio after a moment that must have been heard before a sound surely lasted until then: half a
 window and the longest pause within a sound, of the models that come with streamclf."""
 QUIET_SETTLED_US = 10_000_000
@@ -56,6 +62,8 @@ class _Sound:
 
     Attributes:
         first: What was told of it first.
+        surest: What was told of the event that names it best: of a narrower label, or with the
+            highest score. A sound of one event has no other.
         score: Its highest score so far.
         offset_us: When it ended; None while it sounds.
         utc_offset_min: The newest offset of the place.
@@ -63,20 +71,44 @@ class _Sound:
     """
 
     first: SoundHappened
+    surest: SoundHappened
     score: float
     utc_offset_min: int
     offset_us: int | None = None
     done: set[str] = field(default_factory=set)
 
+    @classmethod
+    def of(cls, happening: SoundHappened) -> _Sound:
+        return cls(happening, happening, happening.score, happening.utc_offset_min)
+
     @property
     def onset_us(self) -> int:
         return self.first.onset_us
+
+    def note(self, happening: SoundHappened) -> None:
+        self.score = max(self.score, happening.score)
+        self.utc_offset_min = happening.utc_offset_min
+        if happening.names_better_than(self.surest):
+            self.surest = happening
 
     def lasts_until(self, moment_us: int, heard_until_us: int) -> bool | None:
         """Whether it lasts until a moment; None while that is not known."""
         if self.offset_us is not None:
             return self.offset_us >= moment_us
         return True if heard_until_us >= moment_us + SETTLED_US else None
+
+
+@dataclass(slots=True)
+class _Group:
+    """The newest sound of a label that rules name, with all that are narrower.
+
+    Attributes:
+        sound: The sound, from its first event to its last.
+        joined: Its events.
+    """
+
+    sound: _Sound
+    joined: JoinedSound = field(default_factory=JoinedSound)
 
 
 @dataclass(slots=True)
@@ -102,8 +134,8 @@ class _QuietState:
         told: Its last message.
         since_us: When the last sound ended; None if none was heard.
         since_heard_us: Heard time up to then; None while that is not known.
-        label: That sound.
-        name: That sound as people read it.
+        label: The label that the rule asks for it by.
+        name: That label as people read it.
         over: Whether this quiet has been told.
         sounding: Sounds that are there and count.
     """
@@ -124,12 +156,28 @@ class _SourceState:
     Attributes:
         heard: Its heard time.
         sounds: Sounds that are there, by event.
+        groups: The newest sounds of labels that rules name, by these.
         utc_offset_min: The newest offset of the place.
     """
 
     heard: HeardTime = field(default_factory=HeardTime)
     sounds: dict[str, _Sound] = field(default_factory=dict)
+    groups: dict[str, _Group] = field(default_factory=dict)
     utc_offset_min: int = 0
+
+    def join(self, asked: str, happening: SoundHappened) -> _Sound:
+        """Join an event to the sound of a label that is asked for, and return that sound."""
+        group, label = self.groups.get(asked), happening.label
+        if group is None or group.joined.open.get(label) != happening.event_id:
+            if group is None or not group.joined.goes_on_with(label, happening.onset_us):
+                group = self.groups[asked] = _Group(_Sound.of(happening))
+            group.joined.begin(label, happening.event_id)
+            group.sound.offset_us = None
+        group.sound.note(happening)
+        if happening.phase == "end":
+            offset_us = happening.onset_us if happening.offset_us is None else happening.offset_us
+            group.sound.offset_us = group.joined.end(label, offset_us)
+        return group.sound
 
     @property
     def heard_until_us(self) -> int:
@@ -140,13 +188,14 @@ class RuleBook:
     """Rules and what they know.
 
     Args:
-        rules: The rules; each name is there once.
+        rules: The rules; each name is there once. Those about lost sources are left out, see
+            `streamclf.notify.lost_sources`.
         history: What is known of the time before. It is asked once for each source and label of a
             rule.
     """
 
     def __init__(self, rules: Iterable[Rule], history: History | None = None) -> None:
-        self._rules = tuple(rules)
+        self._rules = _about_sounds(rules)
         self._history = history or NoHistory()
         self._sources: dict[str, _SourceState] = {}
         self._labels: dict[tuple[str, str, str], _LabelState] = {}  # rule, source, label
@@ -154,7 +203,7 @@ class RuleBook:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The rules."""
+        """The rules that are about sounds."""
         return self._rules
 
     def change(self, rules: Iterable[Rule]) -> None:
@@ -163,17 +212,18 @@ class RuleBook:
         A rule that is new, or has changed, begins with what the history knows. It does not tell the
         begin of sounds that have begun before.
         """
-        rules = tuple(rules)
+        rules = _about_sounds(rules)
         kept = {rule.name for rule in rules if rule in self._rules}
         self._labels = {key: state for key, state in self._labels.items() if key[0] in kept}
         self._quiets = {key: state for key, state in self._quiets.items() if key[0] in kept}
-        for source in self._sources.values():
-            for sound in source.sounds.values():
-                sound.done &= kept
-                sound.done |= {
-                    rule.name for rule in rules if rule.on == "begin" and rule.name not in kept
-                }
         self._rules = rules
+        begun = {rule.name for rule in rules if rule.on == "begin" and rule.name not in kept}
+        for source in self._sources.values():
+            sounds = [*source.sounds.values()]
+            for sound in sounds:  # a rule that is new may ask for them by another label
+                self._join(source, sound.first)
+            for sound in (*sounds, *(group.sound for group in source.groups.values())):
+                sound.done = sound.done & kept | begun
 
     def feed(self, happening: Happening) -> list[Message]:
         """Take what happened.
@@ -200,44 +250,59 @@ class RuleBook:
     def _hear(self, happening: SoundHappened, source: _SourceState) -> Iterator[Message]:
         sound = source.sounds.get(happening.event_id)
         if sound is None:
-            sound = _Sound(happening, happening.score, happening.utc_offset_min)
-            source.sounds[happening.event_id] = sound
+            sound = source.sounds[happening.event_id] = _Sound.of(happening)
             while len(source.sounds) > MOST_SOUNDS:  # whose end nobody told
                 del source.sounds[next(iter(source.sounds))]
-        sound.score = max(sound.score, happening.score)
-        sound.utc_offset_min = happening.utc_offset_min
+        sound.note(happening)
         if happening.phase == "end":
             sound.offset_us = happening.offset_us
             del source.sounds[happening.event_id]
+        joined = self._join(source, happening)
         for rule in self._rules:
-            if not rule.is_about(happening.source, happening.label, happening.name):
+            asked = rule.asks_for(happening)
+            if asked is None:
                 continue
             if rule.on == "quiet":
-                yield from self._break_quiet(rule, sound, source, happening.known_us)
+                yield from self._break_quiet(rule, asked, sound, source, happening.known_us)
             else:
-                yield from self._consider(rule, sound, source, happening.known_us)
+                told = joined[asked] if rule.labels else sound
+                yield from self._consider(rule, asked, told, source, happening.known_us)
+
+    def _join(self, source: _SourceState, happening: SoundHappened) -> dict[str, _Sound]:
+        """Join an event to the sounds of all labels that rules name and that mean it."""
+        named = {said for rule in self._rules for said in rule.labels}
+        meant = {happening.meant_by(said) for said in named}
+        return {label: source.join(label, happening) for label in meant if label is not None}
 
     def _look_again(self, audio: AudioHeard, source: _SourceState) -> Iterator[Message]:
         """Look at what waits for audio: sounds that must last, and quiet."""
-        for sound in list(source.sounds.values()):
-            first = sound.first
-            for rule in self._rules:
-                waits = rule.on == "ongoing" or (rule.on == "begin" and rule.lasting)
-                if waits and rule.is_about(first.source, first.label, first.name):
-                    sound.utc_offset_min = audio.utc_offset_min
-                    yield from self._consider(rule, sound, source, audio.until_us)
+        waiting = [
+            rule
+            for rule in self._rules
+            if rule.on == "ongoing" or (rule.on == "begin" and rule.lasting)
+        ]
+        looked_at: set[tuple[str, str]] = set()
+        for sound in list(source.sounds.values()) if waiting else ():
+            for rule in waiting:
+                asked = rule.asks_for(sound.first)
+                if asked is None or (rule.labels and (rule.name, asked) in looked_at):
+                    continue
+                looked_at.add((rule.name, asked))
+                told = source.groups[asked].sound if rule.labels else sound
+                told.utc_offset_min = audio.utc_offset_min
+                yield from self._consider(rule, asked, told, source, audio.until_us)
         for rule in self._rules:
             if rule.on == "quiet" and rule.hears(audio.source):
                 yield from self._consider_quiet(rule, audio.source, source, audio.until_us)
 
     def _consider(
-        self, rule: Rule, sound: _Sound, source: _SourceState, known_us: int
+        self, rule: Rule, asked: str, sound: _Sound, source: _SourceState, known_us: int
     ) -> Iterator[Message]:
         """Decide about a sound, if enough is known of it."""
         if rule.name in sound.done or sound.score < rule.min_score:
             return
         if rule.on == "ongoing":
-            yield from self._tell_rounds(rule, sound, source, known_us)
+            yield from self._tell_rounds(rule, asked, sound, source, known_us)
             return
         lasting_us = _to_us(rule.lasting)
         if rule.on == "end":
@@ -250,11 +315,13 @@ class RuleBook:
             if not lasts:
                 return
         sound.done.add(rule.name)
-        yield from self._count(rule, sound, moment_us, known_us)
+        yield from self._count(rule, asked, sound, moment_us, known_us)
 
-    def _count(self, rule: Rule, sound: _Sound, moment_us: int, known_us: int) -> Iterator[Message]:
+    def _count(
+        self, rule: Rule, asked: str, sound: _Sound, moment_us: int, known_us: int
+    ) -> Iterator[Message]:
         """Count a sound of a ``begin`` or ``end`` rule, and tell it if it may be told."""
-        state, onset_us = self._state(rule, sound), sound.onset_us
+        state, onset_us = self._state(rule, asked, sound), sound.onset_us
         if state.told is not None and state.told.moment_us == _tick(moment_us):
             return  # the process before was killed after it had told of this sound
         heard_us, state.heard_us = state.heard_us, onset_us
@@ -275,13 +342,13 @@ class RuleBook:
         count = len(state.onsets) if rule.within is not None else 1
         state.told = Told(_tick(moment_us), zone)
         state.onsets.clear()
-        yield self._tell(rule, sound, moment_us, known_us, count)
+        yield self._tell(rule, asked, sound, moment_us, known_us, count)
 
     def _tell_rounds(
-        self, rule: Rule, sound: _Sound, source: _SourceState, known_us: int
+        self, rule: Rule, asked: str, sound: _Sound, source: _SourceState, known_us: int
     ) -> Iterator[Message]:
         """Tell the rounds of an ``ongoing`` rule that are due."""
-        state, zone = self._state(rule, sound), sound.utc_offset_min
+        state, zone = self._state(rule, asked, sound), sound.utc_offset_min
         first_us = sound.onset_us + _to_us(rule.lasting)
         while True:
             now_us = max(known_us, source.heard_until_us)
@@ -293,24 +360,24 @@ class RuleBook:
             if not lasts:
                 return
             state.told = Told(_tick(due_us), zone)
-            yield self._tell(rule, sound, due_us, known_us)
+            yield self._tell(rule, asked, sound, due_us, known_us)
 
-    def _state(self, rule: Rule, sound: _Sound) -> _LabelState:
-        """What a rule knows of a sound's source and label; the history tells it at first."""
-        source, label, onset_us = sound.first.source, sound.first.label, sound.onset_us
-        key = (rule.name, source, label)
+    def _state(self, rule: Rule, asked: str, sound: _Sound) -> _LabelState:
+        """What a rule knows of a label that it asks for; the history tells it at first."""
+        source, onset_us = sound.first.source, sound.onset_us
+        key = (rule.name, source, asked)
         state = self._labels.get(key)
         if state is None:
-            history = self._history
-            told, heard_us = history.last_told(rule, source, label), None
+            history, labels = self._history, rule.labels_of(asked, sound.first.vocabulary)
+            told, heard_us = history.last_told(rule, source, asked), None
             onsets: deque[int] = deque(maxlen=MOST_REPEATS)
             if rule.rare is not None:
-                heard_us = history.last_heard(rule, source, label, onset_us)
+                heard_us = history.last_heard(rule, source, labels, onset_us)
             if rule.within is not None:
                 since_us = onset_us - _to_us(rule.within)
                 if told is not None:  # what a message has counted does not count again
                     since_us = max(since_us, told.moment_us + _TICK_US)
-                onsets.extend(history.onsets(rule, source, label, since_us, onset_us))
+                onsets.extend(history.onsets(rule, source, labels, since_us, onset_us))
             state = self._labels[key] = _LabelState(told, heard_us, onsets)
         return state
 
@@ -337,7 +404,7 @@ class RuleBook:
                 source.heard.add(*span)
 
     def _break_quiet(
-        self, rule: Rule, sound: _Sound, source: _SourceState, known_us: int
+        self, rule: Rule, asked: str, sound: _Sound, source: _SourceState, known_us: int
     ) -> Iterator[Message]:
         """End the quiet of a source with a sound, and begin it anew when the sound has ended."""
         if sound.score < rule.min_score:
@@ -354,13 +421,13 @@ class RuleBook:
             state.sounding.discard(event_id)
             if state.since_us is None or sound.offset_us > state.since_us:
                 state.since_us, state.since_heard_us = sound.offset_us, None
-                state.label, state.name = sound.first.label, sound.first.name
+                state.label, state.name = asked, _name(asked, sound.first)
 
     def _consider_quiet(
         self, rule: Rule, name: str, source: _SourceState, known_us: int
     ) -> Iterator[Message]:
         """Tell that it is quiet, if no sound is there that may count."""
-        if any(rule.names(each.first.label, each.first.name) for each in source.sounds.values()):
+        if any(rule.asks_for(each.first) is not None for each in source.sounds.values()):
             return
         yield from self._tell_quiet(
             rule, name, source, source.heard_until_us - QUIET_SETTLED_US, known_us
@@ -406,16 +473,25 @@ class RuleBook:
     # ------------------------------------------------------------ messages
 
     def _tell(
-        self, rule: Rule, sound: _Sound, moment_us: int, known_us: int, count: int = 1
+        self,
+        rule: Rule,
+        asked: str,
+        sound: _Sound,
+        moment_us: int,
+        known_us: int,
+        count: int = 1,
     ) -> Message:
         first = sound.first
+        # A begin is told by the event that was known first, or by the one that is sure enough.
+        heard = first if rule.on == "begin" and not rule.min_score else sound.surest
+        other = asked != heard.label
         message = Message(
             token=_token(rule, first.source, first.event_id, moment_us),
             rule=rule.name,
             on=rule.on,
             source=first.source,
-            label=first.label,
-            name=first.name,
+            label=heard.label,
+            name=heard.name,
             text="",
             told_us=known_us,
             utc_offset_min=sound.utc_offset_min,
@@ -426,8 +502,23 @@ class RuleBook:
             offset_us=sound.offset_us if rule.on == "end" else None,
             count=count,
             moment_us=moment_us,
+            asked=asked if other else None,
+            asked_name=_name(asked, heard) if other else None,
         )
-        return replace(message, text=fill_template(rule.template, message, moment_us))
+        several = rule.message is None and rule.repeats > 1 and heard.is_narrower_than(asked)
+        template = REPEATED_OF_SEVERAL if several else rule.template
+        return replace(message, text=fill_template(template, message, moment_us))
+
+
+def _name(label: str, happening: SoundHappened) -> str:
+    """The name that people read for a label that is asked for."""
+    if label == happening.label:
+        return happening.name
+    return label if happening.vocabulary is None else happening.vocabulary.show(label)
+
+
+def _about_sounds(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.on != "lost")
 
 
 def _is_over(rule: Rule, told: Told | None, moment_us: int, zone: int) -> bool:

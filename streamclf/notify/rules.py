@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from streamclf.core.errors import UsageError
-from streamclf.core.label_choice import plain_name, spoken_names
-from streamclf.core.sound_kinds import KINDS
 from streamclf.core.table_keys import Duration
+from streamclf.core.vocabulary import Vocabulary
+from streamclf.notify.happenings import SoundHappened
 from streamclf.notify.hours import Hours
 from streamclf.notify.templates import DEFAULTS, REPEATED, check_template
 
-On: TypeAlias = Literal["begin", "end", "ongoing", "quiet"]
+On: TypeAlias = Literal["begin", "end", "ongoing", "quiet", "lost"]
 """What a rule tells."""
 DAY_S = 86_400
 LONGEST_NAME = 64
@@ -31,15 +31,18 @@ class Rule:
 
     Attributes:
         name: Name of the rule in messages, in the log and for ``streamclf rules``.
-        labels: Sounds that it is about, as identifiers or as people read them; all if left out.
+        labels: Sounds that it is about, as identifiers or as people read them, narrower ones
+            included: ``Alarm`` is a siren as well; all if left out.
         sources: Names of the sources that it is about; all if left out.
         on: What it tells. ``begin``: a sound has begun. ``end``: a sound has ended. ``ongoing``: a
             sound goes on, told again after each ``cooldown``. ``quiet``: nothing of it was heard
-            for ``lasting``, told once until it is heard again.
+            for ``lasting``, told once until it is heard again. ``lost``: a source is away for
+            ``lasting``, told once, and when it is heard again.
         min_score: Score, from 0 to 1, that a sound must have reached to count. A sound that
             reaches it after its begin counts from then on.
         lasting: How long a sound must have lasted to count. It is then told while it still sounds.
-            With ``quiet``, the time heard without it; gaps do not count.
+            With ``quiet``, the time heard without it; gaps do not count. With ``lost``, how long
+            the source must have been away.
         repeats: How many sounds must have begun ``within`` that time. After a message the counting
             begins anew.
         within: Time in which so many must have begun.
@@ -122,12 +125,21 @@ class Rule:
             )
         if self.on == "quiet" and not self.lasting:
             raise UsageError('on quiet: needs how long: add lasting, such as "10m"')
+        if self.on == "lost" and not self.lasting:
+            raise UsageError('on lost: needs how long: add lasting, such as "10m"')
         if self.on == "ongoing" and self.cooldown < SHORTEST_ROUND_S:
             raise UsageError(
                 "on ongoing: needs the time after which it is told again: add cooldown, "
                 f'{SHORTEST_ROUND_S:g} s or more, such as "10m"'
             )
-        if self.on in ("quiet", "ongoing"):
+        if self.on == "lost":
+            for key, given in [("labels", bool(self.labels)), ("min-score", self.min_score > 0)]:
+                if given:
+                    raise UsageError(
+                        f"{key}: makes no sense with on = lost: it is about sources, not sounds; "
+                        "leave it out"
+                    )
+        if self.on in ("quiet", "ongoing", "lost"):
             for key, given in [
                 ("repeats", self.repeats > 1),
                 ("rare", self.rare is not None),
@@ -151,44 +163,28 @@ class Rule:
         """The hours in which it tells; None for all."""
         return None if self.hours is None else Hours.read(self.hours)
 
-    def is_about(self, source: str, label: str, name: str) -> bool:
-        """Whether it is about a sound of a source.
-
-        Args:
-            source: Name of the source.
-            label: The model's identifier of the sound.
-            name: The sound as people read it.
-        """
-        return self.hears(source) and self.names(label, name)
-
     def hears(self, source: str) -> bool:
         """Whether it is about a source."""
         return not self.sources or source in self.sources
 
-    def names(self, label: str, name: str) -> bool:
-        """Whether it is about a sound; case and punctuation do not matter."""
-        return not self.labels or any(is_called(said, label, name) for said in self.labels)
+    def asks_for(self, happening: SoundHappened) -> str | None:
+        """Tell by which label it asks for what happened: its own, a broader one, or a kind.
 
+        Returns:
+            The label; None where the rule is not about this source or sound.
+        """
+        if not self.hears(happening.source):
+            return None
+        return happening.asked_by(self.labels) if self.labels else happening.label
 
-def is_called(said: str, label: str, name: str) -> bool:
-    """Whether a text names a sound; case and punctuation do not matter.
-
-    One of several names of a label is enough, and so is a kind that is told by the label.
-
-    Args:
-        said: What somebody wrote.
-        label: The model's identifier of the sound.
-        name: The sound as people read it.
-    """
-    if said in (label, name):
-        return True
-    plain = _plain(said)
-    return bool(plain) and plain in _names_of(label) | _names_of(name)
-
-
-_plain = lru_cache(10_000)(plain_name)
-
-
-@lru_cache(10_000)
-def _names_of(label: str) -> frozenset[str]:
-    return spoken_names(label).union(*map(spoken_names, KINDS.get(label, ())))
+    def labels_of(self, asked: str, vocabulary: Vocabulary | None) -> list[str]:
+        """List the labels whose events it asks for by a label, as `asks_for` tells it."""
+        if vocabulary is None or not self.labels:
+            return [asked]
+        return [
+            label
+            for label in dict.fromkeys(
+                each for said in self.labels for each in vocabulary.meant(said)
+            )
+            if vocabulary.asked(self.labels, label) == asked
+        ]

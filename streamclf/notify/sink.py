@@ -16,6 +16,7 @@ from streamclf.core.records import (
     StreamStarted,
 )
 from streamclf.core.stats import Statistics
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import AudioHeard, Happening, Phase, SoundHappened
 from streamclf.sinks.base import Sink
 from streamclf.store.minutes import to_us
@@ -56,6 +57,7 @@ class HappeningSink(Sink):
     ) -> None:
         self._name, self._take, self._now_us = name, take, now_us
         self._stream: StreamStarted | None = None
+        self._vocabulary: Vocabulary | None = None
         self._index: dict[str, int] = {}  # of each label among the scores
         self._open: dict[tuple[str, int], _Open] = {}
         self._from: int | None = None  # position of the first sample that was not told as heard
@@ -66,6 +68,7 @@ class HappeningSink(Sink):
         """Note the stream; events of one before end."""
         self._end_events()
         self._stream = stream
+        self._vocabulary = Vocabulary.of_stream(stream)
         self._index = {label: index for index, label in enumerate(stream.labels)}
         self._from = None
 
@@ -147,6 +150,7 @@ class HappeningSink(Sink):
                 known_us=self._now_us(),
                 offset_us=offset_us,
                 utc_offset_min=opened.utc_offset_min,
+                vocabulary=self._vocabulary,
             )
         )
 

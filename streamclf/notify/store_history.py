@@ -12,26 +12,29 @@ import msgspec
 
 from streamclf.core.errors import StoreError
 from streamclf.notify.history import PastSound, Told
+from streamclf.notify.joined_sounds import PastEvent, join_past
 from streamclf.notify.messages import Message
 from streamclf.notify.rules import MOST_REPEATS, Rule
 from streamclf.store.database import connect_to_read, reason_of
-from streamclf.store.display_names import read_display_names
 from streamclf.store.heard_spans import heard_spans
-from streamclf.store.names import list_labels
+from streamclf.store.names import list_labels, read_vocabulary
 
 T = TypeVar("T")
+JOINED_S = 3600
+"""Seconds before a time that are looked at for sounds which events of that time go on with."""
 _SOURCE = "(SELECT id FROM sources WHERE name = :source)"
 _COUNTS = f"""
 source_id = {_SOURCE} AND max(score, highest_score) >= :min_score
 AND (:lasting_us = 0 OR offset_us - onset_us >= :lasting_us)"""
 _LAST_TOLD = """
-SELECT body FROM messages WHERE rule = :rule AND source = :source AND label = :label
-AND occasion != 'test' ORDER BY told_us DESC, id DESC LIMIT 1"""
+SELECT body FROM messages WHERE rule = :rule AND source = :source AND occasion != 'test'
+AND (label = :label OR body LIKE '%"asked":"%') ORDER BY told_us DESC, id DESC"""
 _LAST_OF_RULES = """
 SELECT rule, max(told_us) FROM messages WHERE occasion != 'test' GROUP BY rule"""
-_ONSETS = f"""
-SELECT onset_us FROM events WHERE label = :label AND onset_us >= :since_us
-AND onset_us < :before_us AND {_COUNTS} ORDER BY onset_us DESC LIMIT {MOST_REPEATS}"""
+_EVENTS = f"""
+SELECT onset_us, coalesce(offset_us, onset_us), label, max(score, highest_score) FROM events
+WHERE label = :label AND onset_us >= :since_us AND onset_us < :before_us
+AND source_id = {_SOURCE} ORDER BY onset_us DESC LIMIT {MOST_REPEATS}"""
 _LAST_HEARD = f"""
 SELECT onset_us FROM events WHERE label = :label AND onset_us < :before_us AND {_COUNTS}
 ORDER BY onset_us DESC LIMIT 1"""
@@ -64,46 +67,71 @@ class StoreHistory:
 
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
         """Find the last message of a rule about a sound of a source."""
-        if not self._told:
-            return None
-        values = {"rule": rule.name, "source": source, "label": label}
-        rows = self._select(_LAST_TOLD, values)
-        try:
-            message = msgspec.json.decode(rows[0][0], type=Message) if rows else None
-        except msgspec.MsgspecError:  # of another version, or damaged
-            return None
+        message = self._last_message(rule, source, label)
         if message is None:
             return None
         moment_us = message.told_us if message.moment_us is None else message.moment_us
         return Told(moment_us, message.utc_offset_min)
 
-    def last_heard(self, rule: Rule, source: str, label: str, before_us: int) -> int | None:
-        """Find the onset of the last sound of a label that counts, before a moment."""
-        values = _values(rule, source) | {"label": label, "before_us": before_us}
-        rows = self._select(_LAST_HEARD, values)
-        return int(rows[0][0]) if rows else None
+    def lost_since(self, rule: Rule, source: str) -> int | None:
+        """When a source was lost that a rule told of last; None if it told that it is back."""
+        message = self._last_message(rule, source, "")
+        return message.onset_us if message is not None and message.on == "lost" else None
+
+    def _last_message(self, rule: Rule, source: str, label: str) -> Message | None:
+        if not self._told:
+            return None
+        values = {"rule": rule.name, "source": source, "label": label}
+
+        def ask(connection: sqlite3.Connection) -> Message | None:
+            for (body,) in connection.execute(_LAST_TOLD, values):
+                try:
+                    message = msgspec.json.decode(body, type=Message)
+                except msgspec.MsgspecError:  # of another version, or damaged
+                    return None
+                if (message.asked or message.label) == label:
+                    return message
+            return None
+
+        return self._ask(ask, None)
+
+    def last_heard(
+        self, rule: Rule, source: str, labels: Sequence[str], before_us: int
+    ) -> int | None:
+        """Find the onset of the last sound of labels that counts, before a moment."""
+        values = _values(rule, source) | {"before_us": before_us}
+        rows = [self._select(_LAST_HEARD, values | {"label": label}) for label in labels]
+        return max((int(each[0][0]) for each in rows if each), default=None)
 
     def onsets(
-        self, rule: Rule, source: str, label: str, since_us: int, before_us: int
+        self, rule: Rule, source: str, labels: Sequence[str], since_us: int, before_us: int
     ) -> Sequence[int]:
-        """Find the onsets of the sounds of a label that count, from a moment to another one."""
-        values = _values(rule, source) | {
-            "label": label, "since_us": since_us, "before_us": before_us
-        }  # fmt: skip
-        return [onset_us for (onset_us,) in reversed(self._select(_ONSETS, values))]
+        """Find the onsets of the sounds of labels that count, from a moment to another one."""
+        # An event before the first moment may go on as a sound of another label.
+        early_us = since_us - (JOINED_S * 1_000_000 if len(labels) > 1 else 0)
+        values = {"source": source, "since_us": early_us, "before_us": before_us}
+        rows = [row for label in labels for row in self._select(_EVENTS, values | {"label": label})]
+        counts = _values(rule, source)
+        onsets = [
+            sound.onset_us
+            for sound in join_past(sorted(PastEvent(*row) for row in rows))
+            if sound.onset_us >= since_us
+            and sound.score >= counts["min_score"]
+            and sound.offset_us - sound.onset_us >= counts["lasting_us"]
+        ]
+        return onsets[-MOST_REPEATS:]
 
     def last_sound(self, rule: Rule, source: str, before_us: int) -> PastSound | None:
         """Find the sound among those of a rule that ended last, begun before a moment."""
         values = _values(rule, source) | {"lasting_us": 0, "before_us": before_us}
 
         def ask(connection: sqlite3.Connection) -> list[PastSound]:
-            names = read_display_names(connection)
-            found = []
+            vocabulary, found = read_vocabulary(connection), []
             for label in list_labels(connection):
-                name = names.get(label, label)
-                if rule.names(label, name):
+                asked = vocabulary.asked(rule.labels, label) if rule.labels else label
+                if asked is not None:
                     rows = connection.execute(_LAST_SOUND, values | {"label": label})
-                    found += [PastSound(label, name, *row) for row in rows]
+                    found += [PastSound(asked, vocabulary.show(asked), *row) for row in rows]
             return found
 
         nothing: list[PastSound] = []

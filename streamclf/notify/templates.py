@@ -16,15 +16,16 @@ from streamclf.notify.hours import local_moment
 from streamclf.notify.messages import Message, Occasion
 
 FIELDS = {
-    "name": "the sound as people read it",
-    "label": "the model's identifier of the sound",
+    "name": "the sound as people read it; empty with lost",
+    "label": "the model's identifier of the sound; empty with lost",
+    "asked": "what the rule names: Alarm where {name} is Siren; mostly the same as {name}",
     "source": "name of the source",
     "rule": "name of the rule",
-    "time": "when it began, by the place's clock: 22:14:03; with quiet, since when it is quiet",
+    "time": "when it began, by the place's clock: 22:14:03; with quiet or lost, since when",
     "date": "the day of that time: 2026-11-21",
     "end": "when it ended; empty while it goes on",
-    "length": "how long it lasted; while it goes on, or is quiet, for how long so far",
-    "score": "highest score so far, from 0 to 1; empty with quiet",
+    "length": "how long it lasted; while it goes on, is quiet or lost, for how long so far",
+    "score": "highest score so far, from 0 to 1; empty with quiet and lost",
     "count": "how often it was heard, for a rule with repeats; else 1",
 }
 """The fields, and what they say."""
@@ -33,10 +34,14 @@ DEFAULTS: Mapping[Occasion, str] = {
     "ongoing": "{source}: {name} goes on since {time}",
     "end": "{source}: {name} from {time} to {end}",
     "quiet": "{source}: no {name} since {time}",
+    "lost": "{source}: lost since {time}, nothing is heard of it",
+    "back": "{source}: heard again after {length}",
 }
 """Templates of rules that have none."""
 REPEATED = "{source}: {name}, {count} times by {time}"
 """Template of a rule that has ``repeats`` and no template."""
+REPEATED_OF_SEVERAL = "{source}: {asked}, {count} times by {time}, last {name}"
+"""The same where the rule names a broader label."""
 LONGEST = 2000
 """Most characters of a template; several services take no longer messages."""
 
@@ -82,6 +87,7 @@ def fill_template(text: str, message: Message, until_us: int) -> str:
     values = {
         "name": message.name,
         "label": message.label,
+        "asked": message.asked_name or message.name,
         "source": message.source,
         "rule": message.rule,
         "time": "" if begun is None else f"{begun:%H:%M:%S}",

@@ -50,6 +50,7 @@ def announce(
         position=position,
         model=ModelIdentity(card.name, card.version, model_file),
         speech_scores=find_speech_scores(card),
+        broader=card.broader_sounds,
     )
 
 

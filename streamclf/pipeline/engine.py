@@ -12,6 +12,7 @@ import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, islice
 
 from streamclf.core.card import Thresholds
@@ -33,6 +34,7 @@ from streamclf.core.sound_kinds import all_broader, find_kinds, leave_out
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, skip_silence
 from streamclf.core.unknown_rule import UnknownRule, find_unknown_rule
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.model.classifier import Array, classify
 from streamclf.model.scorer import (
     Scorer,
@@ -170,14 +172,10 @@ class Engine:
             label for label in every if label not in never and (chosen is None or label in chosen)
         ]
 
-    @property
-    def covering_labels(self) -> dict[str, frozenset[str]]:
-        """For each label that may be covered: the labels while whose events it has none."""
-        covering: dict[str, frozenset[str]] = {}
-        for label, broad in self._broader().items():
-            for each in broad:
-                covering[each] = covering.get(each, frozenset()) | {label}
-        return covering
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What names mean to the model."""
+        return Vocabulary.of_card(self.card)
 
     def _broader(self) -> dict[str, frozenset[str]]:
         """For each label those that count as silent while it sounds."""
@@ -405,7 +403,9 @@ class Engine:
         if self.read_ahead:
             items = read_ahead(items)
         if source.live:
-            items = self.clock.watch(items, lambda: source.keeps_time)
+            items = self.clock.watch(
+                items, lambda: source.keeps_time, ahead_s=lambda: _ahead_s(source)
+            )
         return items
 
     def _results(
@@ -486,6 +486,13 @@ class Engine:
                 self.statistics.elapsed_samples = item.end - start
                 on_audio(item)
             yield item
+
+
+def _ahead_s(source: Source) -> float:
+    """Seconds by which a recording runs ahead of the clock that is played faster than it sounds."""
+    if source.keeps_time or source.duration_s is None:
+        return 0.0
+    return source.duration_s * (1 - 1 / source.pace) if source.pace else source.duration_s
 
 
 def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:

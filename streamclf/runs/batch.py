@@ -68,7 +68,7 @@ def run_recordings(
     bars: Bars,
     *,
     interrupted: Callable[[], bool] = lambda: False,
-    on_end: Callable[[Path], None] = lambda path: None,
+    on_end: Callable[[Path, Statistics], None] = lambda path, statistics: None,
     audio_sinks: Callable[[], list[Sink]] = list,
     averages: bool = True,
 ) -> BatchReport:
@@ -81,7 +81,7 @@ def run_recordings(
         bars: Progress bars, which also log notices.
         interrupted: Called after each recording; True leaves out the rest.
         on_end: Called when a recording has been read to its end, damaged or not, and its results
-            are written.
+            are written; with what was heard of it.
         audio_sinks: Makes the sinks of a recording that also need its audio. They are used in the
             thread that processes it.
         averages: Whether the sinks need every average. If not, only events, gaps, notices and a few
@@ -114,7 +114,7 @@ def run_recordings(
             sinks = _write_job(job, engines[0], sinks_for, bars, report, began)
             _end(sinks, job.statistics, whole=job.whole)
             if job.whole:
-                on_end(job.path)
+                on_end(job.path, job.statistics)
             elif interrupted():
                 break
     report.statistics.elapsed_s = time.perf_counter() - began
@@ -129,7 +129,7 @@ def _run_in_turn(
     bars: Bars,
     report: BatchReport,
     interrupted: Callable[[], bool],
-    on_end: Callable[[Path], None],
+    on_end: Callable[[Path, Statistics], None],
 ) -> None:
     for path in paths:
         if interrupted():
@@ -157,7 +157,7 @@ def _run_in_turn(
             sink.end(statistics, whole=whole)
             sink.close()
         if whole:
-            on_end(path)
+            on_end(path, statistics)
 
 
 def _run_alone(

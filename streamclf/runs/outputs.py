@@ -74,7 +74,7 @@ def open_files(
             from streamclf.store.store import Store
 
             store = Store(outputs.store, report=live_outputs.report, live=True)
-            store_sink = store.sink(on_close=store.close)
+            store_sink = store.sink(on_close=store.close, levels=outputs.levels)
             sinks.append(store_sink)
             if outputs.clips is not None:
                 on_clip = keep_clips(store, outputs, outputs.clips, lambda: store_sink)
@@ -231,7 +231,7 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
             _claim(claimed, output, None)
             continue
         for recording in recordings:
-            _claim(claimed, output_for(output, recording), recording)
+            _claim(claimed, output_for(output, recording), recording, str(output))
     if outputs.overwrite or outputs.resume:
         return
     for path in claimed:
@@ -335,7 +335,7 @@ def make_audio_sinks(
         features: Folder of features; None for none.
     """
     folder = outputs.clips
-    store_sink = store.sink() if store is not None else None
+    store_sink = store.sink(levels=outputs.levels) if store is not None else None
     # The store's sink comes first, so that it has an event before its clip.
     sinks: list[Sink] = [store_sink] if store_sink is not None else []
     if features is not None:
@@ -385,11 +385,17 @@ def write_stats(path: Path | None, statistics: Statistics) -> None:
         raise SinkError(f"--stats {path}: cannot be written: {reason_of(error)}") from error
 
 
-def _claim(claimed: dict[Path, Path | None], output: Path, recording: Path | None) -> None:
+def _claim(
+    claimed: dict[Path, Path | None], output: Path, recording: Path | None, template: str = ""
+) -> None:
     if output in claimed:
+        way_out = (
+            "use {name}, the name with its ending, as in '{dir}/{name}.csv'"
+            if "{dir}" in template and "{name}" not in template
+            else "use {dir} as well, as in '{dir}/{stem}.csv'"
+        )
         raise UsageError(
-            f"--output {output}: {recording} and {claimed[output]} would share it: use {{dir}} as "
-            "well, as in '{dir}/{stem}.csv'"
+            f"--output {output}: {recording} and {claimed[output]} would share it: {way_out}"
             if recording
             else f"--output {output}: is named twice, each output needs a file of its own"
         )

@@ -38,7 +38,7 @@ def run_stream(
         SinkError: A sink failed.
     """
     sinks = list(sinks)
-    measuring = [sink for sink in sinks if type(sink).measure is not Sink.measure]
+    measuring = [sink for sink in sinks if sink.measures]
     held = _HeldAudio(measuring) if measuring else None
 
     def hear(item: Block | Gap) -> None:

@@ -32,6 +32,11 @@ class Sink(ABC):
         """
         return {}
 
+    @property
+    def measures(self) -> bool:
+        """Whether `measure` wants the source's own audio."""
+        return type(self).measure is not Sink.measure
+
     @abstractmethod
     def begin(self, stream: StreamStarted) -> None:
         """Note the stream whose audio and results follow."""

@@ -18,6 +18,7 @@ _ENDINGS: dict[str, Format] = {
     ".txt": "audacity",
 }
 """Longer endings first."""
+_PLACES = ("{stem}", "{name}", "{dir}")
 
 
 def format_of(path: Path, also: str = "") -> Format:
@@ -51,11 +52,18 @@ def check_scores_ending(path: Path) -> None:
 
 
 def output_for(template: Path, recording: Path) -> Path:
-    """Fill ``{stem}`` (the recording's name without ending) and ``{dir}`` (its folder) in."""
-    text = str(template).replace("{stem}", recording.stem).replace("{dir}", str(recording.parent))
+    """Fill in what stands for a recording.
+
+    This is ``{stem}`` (its name without ending), ``{name}`` (with it) and ``{dir}`` (its folder).
+    """
+    text = str(template)
+    for place, value in zip(
+        _PLACES, (recording.stem, recording.name, recording.parent), strict=True
+    ):
+        text = text.replace(place, str(value))
     return Path(text)
 
 
 def is_template(path: Path) -> bool:
     """Whether a name stands for a file a recording."""
-    return "{stem}" in str(path) or "{dir}" in str(path)
+    return any(place in str(path) for place in _PLACES)

@@ -40,6 +40,10 @@ Time: TypeAlias = Annotated[
         "Absent where nothing tells the time."
     ),
 ]
+ModelName: TypeAlias = Annotated[str, _says("Name and version of the model.")]
+ModelHash: TypeAlias = Annotated[
+    str, _says("SHA-256 of the model's file (lines of `store export`).")
+]
 Short: TypeAlias = Annotated[
     bool, _says("True where the audio was shorter than the model's window; absent elsewhere.")
 ]
@@ -172,6 +176,8 @@ class HeardLine(JsonRecord, frozen=True, kw_only=True, tag="heard"):
     offset: Offset
     time: Time | UnsetType = UNSET
     events: Annotated[int, _says("Number of events in the recording.", ge=0)]
+    model: ModelName | UnsetType = UNSET
+    model_sha256: ModelHash | UnsetType = UNSET
 
 
 class UnfinishedLine(JsonRecord, frozen=True, kw_only=True, tag="unfinished"):
@@ -182,6 +188,8 @@ class UnfinishedLine(JsonRecord, frozen=True, kw_only=True, tag="unfinished"):
     offset: Offset
     time: Time | UnsetType = UNSET
     events: Annotated[int, _says("Number of events so far.", ge=0)]
+    model: ModelName | UnsetType = UNSET
+    model_sha256: ModelHash | UnsetType = UNSET
 
 
 class LossLine(JsonRecord, frozen=True, kw_only=True, tag="loss"):
@@ -198,7 +206,7 @@ class CountLine(JsonRecord, frozen=True, kw_only=True, tag="count"):
 
     label: LabelName | UnsetType = UNSET
     source: Source | UnsetType = UNSET
-    model: Annotated[str, _says("Name and version of the model.")] | UnsetType = UNSET
+    model: ModelName | UnsetType = UNSET
     day: Annotated[str, _says("Day by the place's clock, ISO 8601.")] | UnsetType = UNSET
     hour: (
         Annotated[int, _says("Hour of the day by the place's clock.", ge=0, le=23)] | UnsetType

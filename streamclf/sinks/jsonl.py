@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from streamclf.core.records import (
     Average,
@@ -95,7 +96,8 @@ class JsonLinesSink(LineSink):
         """Format the line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
         line = HeardLine if kind == HEARD else UnfinishedLine
-        return _encode(line(**place, events=statistics.n_events))
+        model = UNSET if stream.model is None else stream.model.spoken
+        return _encode(line(**place, events=statistics.n_events, model=model))
 
     def _describe_loss(self, n_lines: int) -> str:
         source = self._stream.source if self._stream else None

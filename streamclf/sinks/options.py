@@ -30,7 +30,8 @@ class OutputOptions:
     """The outputs of a run, besides and including standard output.
 
     Attributes:
-        files: For events, a sink each; a name with ``{stem}`` or ``{dir}`` is a file a recording.
+        files: For events, a sink each; a name with ``{stem}``, ``{name}`` or ``{dir}`` is a file a
+            recording.
         format: Of standard output; None for text on a terminal, else JSON Lines.
         updates: Whether there are lines of the best labels at each hop (live).
         summary: Whether a recording gets one answer in place of its events.
@@ -39,6 +40,7 @@ class OutputOptions:
         scores: For those of each window.
         stats: For what was heard and lost.
         store: File that remembers what was heard, see `streamclf.store`.
+        levels: Whether the store gets sound levels of each minute.
         clips: Folder for the audio of each event.
         overwrite: Whether files that are there are replaced.
         clips_limit: What the clips' folder may hold (live), such as ``20GB``.
@@ -99,6 +101,12 @@ class OutputOptions:
         metavar="FILE",
         help="Also remember events, gaps and levels in this store (a SQLite file), which heard "
         "asks.",
+    )
+    levels: bool = option(
+        True,
+        "--no-levels",
+        help="Measure no sound levels for the store, to save processor time (with --store).",
+        negated=True,
     )
     clips: Path | None = option(
         None,
@@ -195,6 +203,8 @@ class OutputOptions:
         Raises:
             UsageError: There is no store.
         """
+        if not self.levels and self.store is None:
+            raise UsageError("--no-levels leaves levels out of a store: add --store FILE")
         for name, value in self._kept_by_store():
             if value is not None and self.store is None:
                 raise UsageError(

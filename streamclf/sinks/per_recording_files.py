@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from streamclf.core.errors import StreamclfError
+from streamclf.core.stats import Statistics
 from streamclf.sinks.base import Sink
 from streamclf.sinks.factory import open_sink
 from streamclf.sinks.file_names import format_of, output_for
@@ -37,7 +38,7 @@ class PerRecordingFiles:
     """Sinks of the current recording; opening the next recording's sinks closes them.
 
     Args:
-        templates: Names with ``{stem}`` or ``{dir}``.
+        templates: Names with ``{stem}``, ``{name}`` or ``{dir}``.
         overwrite: Replace existing files.
         n_best: Number of classes in one answer for each recording, which replaces its events; 0
             writes events.
@@ -98,16 +99,21 @@ class PerRecordingFiles:
         self._sinks.callback(sink.close)
         return sink
 
-    def publish(self, recording: Path) -> None:
+    def publish(self, recording: Path, statistics: Statistics) -> None:
         """Close the files of a completed recording, and give them their names.
 
-        A file that cannot be renamed keeps its partial name and is added to `failures`.
+        Those of a recording of which nothing could be heard are deleted, so that it does not count
+        as done. A file that cannot be renamed keeps its partial name and is added to `failures`.
         """
         if recording != self._recording:  # it could not be opened, so it has no files
             return
         self._sinks.close()
         names, self._names = self._names, []
         for partial, path in names:
+            if not statistics.elapsed_samples:
+                with suppress(OSError):
+                    partial.unlink()
+                continue
             try:
                 partial.replace(path)
             except OSError as error:

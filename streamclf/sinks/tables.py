@@ -203,7 +203,8 @@ class TextSink(TableSink):
 
     def _line(self, stream: StreamStarted, onset: int, end: str, text: str, number: str) -> str:
         begin = _format_time(stream.seconds(onset))
-        return f"{self._title(stream)}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
+        # Names are of any length, so the score stands before them.
+        return f"{self._title(stream)}  {begin:>10} - {end:>10}  {number:>5}  {text}"
 
     def _title(self, stream: StreamStarted) -> str:
         """Return the line with the stream's name, or an empty text if it has been written."""

@@ -134,7 +134,7 @@ def _check_channels(shape: tuple[int, ...], layout: Layout) -> None:
     n_channels, n_samples = shape
     if n_channels > MAX_CHANNELS or n_channels > n_samples > 0:
         way = (
-            "transpose it (waveform.T), or give layout='channels last'"
+            "transpose it (waveform.T), or open it by ArraySource with layout='channels last'"
             if layout == "channels first"
             else "leave out layout"
         )

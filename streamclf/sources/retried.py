@@ -79,6 +79,11 @@ class RetriedSource(Source):
         return self._source.started if self._source else None
 
     @property
+    def duration_s(self) -> float | None:
+        """Length of the present source in seconds, if it is known."""
+        return self._source.duration_s if self._source else None
+
+    @property
     def keeps_time(self) -> bool:
         """Whether audio of the present source arrives when it sounds."""
         return self._source.keeps_time if self._source else True

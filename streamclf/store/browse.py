@@ -15,8 +15,9 @@ from streamclf.store.schema import LOCAL_HOUR
 
 MOST_COUNTED = 1000
 """Most events that `count_chosen` counts."""
-MOST_APART = 50
-"""Most labels whose events are looked for one label after the other, by the index of labels."""
+MOST_APART = 100
+"""Most labels whose events are looked for one label after the other, by the index of labels. Music
+means 84 of the default model's."""
 MOST_WITHIN = 20
 """Most events that `find_within` finds."""
 _LONGEST_US = 86_400_000_000

@@ -181,7 +181,8 @@ def _connect_unchanging(path: Path) -> sqlite3.Connection | None:
         version, application, _ = _identify(connection)
     except sqlite3.DatabaseError:
         version = application = 0
-    if (version, application) == (VERSION, APPLICATION_ID):
+    # One of an earlier version lacks a column at most, which whoever reads it allows for.
+    if 1 <= version <= VERSION and application == APPLICATION_ID:
         return connection
     connection.close()
     return None

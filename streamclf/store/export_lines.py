@@ -15,6 +15,7 @@ import msgspec
 
 from streamclf.core.errors import StoreError
 from streamclf.core.event_id import event_id
+from streamclf.core.records import ModelIdentity
 from streamclf.sinks.json_records import (
     BeginLine,
     EventLine,
@@ -24,6 +25,7 @@ from streamclf.sinks.json_records import (
     UnfinishedLine,
 )
 from streamclf.store.database import connect_to_read, reason_of
+from streamclf.store.last_model import UNKNOWN_MODEL
 
 CHUNK = 1000
 """Lines that are yielded together."""
@@ -33,8 +35,9 @@ _GAP, _BEGIN, _EVENT = 0, 1, 2
 _RUNS = """
 SELECT runs.id, token, coalesce(path, sources.name), recording_id IS NULL, sample_rate,
        first_position, elapsed_samples, begun_us, utc_offset_min, state,
-       (SELECT count(*) FROM events WHERE run_id = runs.id)
+       (SELECT count(*) FROM events WHERE run_id = runs.id), models.name, version, sha256
 FROM runs JOIN sources ON source_id = sources.id
+JOIN models ON model_id = models.id
 LEFT JOIN recordings ON recording_id = recordings.id
 ORDER BY begun_us, runs.id"""
 _KNOWN = "onset + max(0, coalesce(began_us - onset_us, 0)) / 1000000.0 * :sample_rate"
@@ -66,6 +69,13 @@ class _Run:
     utc_offset_min: int | None
     state: str
     n_events: int
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def model(self) -> ModelIdentity:
+        return ModelIdentity(self.name, self.version)
 
     @property
     def end(self) -> int:
@@ -135,12 +145,16 @@ def _mark(run: _Run) -> Iterator[JsonRecord]:
     if run.state == "open":
         return
     line = HeardLine if run.state == "ended" else UnfinishedLine
+    model: dict[str, Any] = {}
+    if run.model.name != UNKNOWN_MODEL:
+        model = {"model": run.model.spoken, "model_sha256": run.sha256}
     yield line(
         source=run.source,
         onset=run.seconds(run.first),
         offset=run.seconds(run.end),
         **_time(run.begun_us, run.utc_offset_min),
         events=run.n_events,
+        **model,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+from msgspec import UNSET
 
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
@@ -39,6 +40,13 @@ MAX_TOLD = 5
 _LONGEST_S = 5e8
 """Longest stream that is taken, some 16 years; a line beyond it is no line of a real run."""
 
+_FIELDS = (
+    "label", "position", "onset", "end", "score", "us", "offset_min", "short", "number", "sha256",
+)  # fmt: skip
+_INSERT = (
+    f"INSERT INTO temp.lines (stream, kind, {', '.join(_FIELDS)}) "
+    f"VALUES (:stream, :kind, {', '.join(f':{name}' for name in _FIELDS)})"
+)
 _TAKEN = {
     kind.__struct_config__.tag: msgspec.json.Decoder(kind)
     for kind in (BeginLine, EventLine, GapLine, HeardLine, UnfinishedLine, LossLine)
@@ -199,6 +207,9 @@ class LineImport:
             fields["label"] = line.cause
         elif isinstance(line, HeardLine | UnfinishedLine):
             fields["number"] = line.events
+            if line.model is not UNSET:
+                fields["label"] = line.model
+                fields["sha256"] = None if line.model_sha256 is UNSET else line.model_sha256
         if isinstance(line.time, str):
             fields["us"], fields["offset_min"] = to_us(datetime.fromisoformat(line.time))
         self._insert(line.source, run or "", head.type, fields)
@@ -209,16 +220,8 @@ class LineImport:
     def _insert(self, source: str, run: str, kind: str, fields: dict[str, Any]) -> None:
         if self._last is None or self._last[:2] != (source, run):
             self._last = (source, run, find_stream(self._connection, source, run))
-        values = dict.fromkeys(
-            ("label", "position", "onset", "end", "score", "us", "offset_min", "short", "number")
-        )
-        values |= fields
-        self._connection.execute(
-            "INSERT INTO temp.lines (stream, kind, label, position, onset, end, score, us, "
-            "offset_min, short, number) VALUES (:stream, :kind, :label, :position, :onset, :end, "
-            ":score, :us, :offset_min, :short, :number)",
-            {**values, "stream": self._last[2], "kind": kind},
-        )
+        values = dict.fromkeys(_FIELDS) | fields
+        self._connection.execute(_INSERT, {**values, "stream": self._last[2], "kind": kind})
 
 
 def _read_lines(file: IO[bytes]) -> Iterator[bytes]:

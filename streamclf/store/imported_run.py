@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streamclf.core.records import ModelIdentity
 from streamclf.store.database import transaction
+from streamclf.store.last_model import UNKNOWN_MODEL
 from streamclf.store.minutes import MINUTE_US
 from streamclf.store.recordings import hash_model
 from streamclf.store.staging import NEAR_US, UNNAMED, StagedStream, tell_rates
@@ -196,6 +198,7 @@ class RunImport:
                 {"run": run.id, "elapsed": run.elapsed},
             )
         if run.writer == WRITER:
+            self._name_model(run)
             self._connection.execute(
                 "UPDATE runs SET rows_lost = max(rows_lost, ?), "
                 "state = iif(?, 'ended', state) WHERE id = ?",
@@ -210,23 +213,19 @@ class RunImport:
         if self._recording is not None:
             source, recording_id = str(Path(self._recording).parent), self._insert_recording()
         connection.execute("INSERT OR IGNORE INTO sources (name) VALUES (?)", (source,))
-        model = ModelIdentity("unknown", "")
-        connection.execute(
-            "INSERT OR IGNORE INTO models (name, version, sha256) VALUES (?, ?, ?)",
-            (model.name, model.version, hash_model(model)),
-        )
+        model = self._insert_model(ModelIdentity(UNKNOWN_MODEL, ""), None)
         began_us = self._began_us()
         if began_us is not None:
             began_us += first * 1_000_000 // self._rate
         row = connection.execute(
             "INSERT INTO runs (token, source_id, model_id, recording_id, writer, sample_rate, "
             "first_position, begun_us, utc_offset_min, state) VALUES (:token, (SELECT id FROM "
-            "sources WHERE name = :source), (SELECT id FROM models WHERE sha256 = :sha256), "
+            "sources WHERE name = :source), :model, "
             ":recording, :writer, :rate, :first, :began_us, (SELECT offset_min FROM temp.lines "
             "WHERE stream = :stream AND us IS NOT NULL ORDER BY onset LIMIT 1), 'cut') "
             f"RETURNING {_COLUMNS}",
             {
-                "token": self._token(), "source": source, "sha256": hash_model(model),
+                "token": self._token(), "source": source, "model": model,
                 "recording": recording_id, "writer": WRITER, "rate": self._rate, "first": first,
                 "began_us": began_us, "stream": self._stream.id,
             },
@@ -234,18 +233,48 @@ class RunImport:
         self._counts.n_runs += 1
         return _Run(*row)
 
-    def _insert_recording(self) -> int:
-        """Return the recording's row. The size of a file that is gone is 0."""
-        assert self._recording is not None
-        n_bytes = modified_us = 0
-        try:
-            status = Path(self._recording).stat()
-            n_bytes, modified_us = status.st_size, status.st_mtime_ns // 1000
-        except (OSError, ValueError):
-            pass
+    def _name_model(self, run: _Run) -> None:
+        """Note the model of a run, if its lines name it."""
+        told = self._connection.execute(
+            "SELECT label, sha256 FROM temp.lines WHERE stream = ? AND label IS NOT NULL "
+            "AND kind IN ('heard', 'unfinished') ORDER BY n DESC LIMIT 1",
+            (self._stream.id,),
+        ).fetchone()
+        if told is not None:
+            model = self._insert_model(ModelIdentity.parse(told[0]), told[1])
+            self._connection.execute("UPDATE runs SET model_id = ? WHERE id = ?", (model, run.id))
+
+    def _insert_model(self, model: ModelIdentity, sha256: str | None) -> int:
+        """Return the row of a model; one whose file nothing tells is the newest of its name."""
+        if sha256 is None:
+            row: int | None = self._ask(
+                "SELECT id FROM models WHERE name = :name AND version = :version "
+                "ORDER BY id DESC LIMIT 1",
+                name=model.name,
+                version=model.version,
+            )
+            if row is not None:
+                return row
+            sha256 = hash_model(model)
         self._connection.execute(
-            "INSERT OR IGNORE INTO recordings (path, bytes, modified_us) VALUES (?, ?, ?)",
-            (self._recording, n_bytes, modified_us),
+            "INSERT OR IGNORE INTO models (name, version, sha256) VALUES (?, ?, ?)",
+            (model.name, model.version, sha256),
+        )
+        return int(self._ask("SELECT id FROM models WHERE sha256 = :sha256", sha256=sha256))
+
+    def _insert_recording(self) -> int:
+        """Return the recording's row. The size of a file that is gone is 0.
+
+        Nobody knows whether the file is the one that was heard, so it has no time of its change,
+        and `file --resume` hears it again.
+        """
+        assert self._recording is not None
+        n_bytes = 0
+        with suppress(OSError, ValueError):
+            n_bytes = Path(self._recording).stat().st_size
+        self._connection.execute(
+            "INSERT OR IGNORE INTO recordings (path, bytes, modified_us) VALUES (?, ?, 0)",
+            (self._recording, n_bytes),
         )
         return int(self._ask("SELECT id FROM recordings WHERE path = :path", path=self._recording))
 

@@ -15,8 +15,8 @@ _LAST = """
 SELECT models.name FROM runs JOIN models ON models.id = model_id
 WHERE :source IS NULL OR source_id = (SELECT id FROM sources WHERE name = :source)
 ORDER BY runs.id DESC LIMIT 1"""
-NONE = "unknown"
-"""Name of the model of runs that were imported from lines."""
+UNKNOWN_MODEL = "unknown"
+"""Name of the model of runs that were imported from lines that name none."""
 
 
 def describe_other_models(store: Path, heard: Iterable[tuple[str | None, str]]) -> list[str]:
@@ -36,7 +36,7 @@ def describe_other_models(store: Path, heard: Iterable[tuple[str | None, str]]) 
         with closing(connect_to_read(store)) as connection:
             for source, model in heard:
                 row = connection.execute(_LAST, {"source": source}).fetchone()
-                if row is not None and row[0] not in (model, NONE):
+                if row is not None and row[0] not in (model, UNKNOWN_MODEL):
                     before, where = one_line(row[0]), one_line(source or str(store))
                     lines.append(
                         f"{where}: heard by {before} until now, and by {one_line(model)} from now "

@@ -23,6 +23,9 @@ LAST_MARK, LAST_NARROW = 96.0, 84.0
 """Places in per cent of the axis after which a text has no room; the second on narrow screens."""
 STEP_DB = 10.0
 """Steps of the levels' axis."""
+MOST_DB = 90.0
+"""Length of that axis at most: a muted microphone lies some hundred decibels below all that sounds,
+and is drawn at the foot."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def plot_levels(
         low = STEP_DB * (min(values) // STEP_DB)
         high = STEP_DB * -(-max(values) // STEP_DB)
         high = max(high, low + 2 * STEP_DB)
+        low = max(low, high - MOST_DB)
         unit = "dB(A)" if name in calibrated else "dB(A) re full scale"
         loudest = max(own, key=lambda each: each.laeq or -1e9)
         drawn.append(
@@ -173,7 +177,7 @@ def _lines(levels: Sequence[Level], axis: Axis, low: float, high: float) -> list
         stretches[-1].append(level)
 
     def y(value: float) -> float:
-        return round(100 * (high - value) / (high - low), 2)
+        return round(100 * min((high - value) / (high - low), 1.0), 2)
 
     paths = []
     for stretch in stretches:

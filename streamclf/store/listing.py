@@ -106,15 +106,18 @@ WHERE """
 
 
 def list_events(connection: Database, question: Question) -> Iterator[StoredEvent]:
-    """List events, the earliest first; those without a time come last, recording by recording."""
+    """List events, the earliest first; those without a time come last, recording by recording.
+
+    Of several that begin together the one that was known first comes first.
+    """
     timed = Where("onset_us IS NOT NULL")
     timed.add_range(question, "onset_us")
     timed.add_events(question)
-    yield from _read(connection, f"{timed} ORDER BY onset_us, run_id, onset", timed)
+    yield from _read(connection, f"{timed} ORDER BY onset_us, run_id, onset, events.id", timed)
     if not question.has_range:
         untimed = Where("onset_us IS NULL")
         untimed.add_events(question)
-        order = "ORDER BY recordings.path, run_id, onset"
+        order = "ORDER BY recordings.path, run_id, onset, events.id"
         yield from _read(connection, f"{untimed} {order}", untimed)
 
 
@@ -136,7 +139,7 @@ def list_open(connection: Database, question: Question) -> list[StoredEvent]:
     where = Where("events.state = 'open'")
     where.add_range(question, "onset_us")
     where.add_events(question)
-    return list(_read(connection, f"{where} ORDER BY onset_us, run_id, onset", where))
+    return list(_read(connection, f"{where} ORDER BY onset_us, run_id, onset, events.id", where))
 
 
 def count_runs(connection: Database, question: Question) -> int:

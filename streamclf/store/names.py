@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path, PurePath
 
 from streamclf.core.errors import UsageError
-from streamclf.core.label_choice import plain_name, spoken_names, suggest_labels
-from streamclf.store.display_names import read_display_names
+from streamclf.core.label_names import suggest_labels
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.store.question import Database
 
 N_LISTED = 6
@@ -54,46 +56,69 @@ def list_sources(connection: Database) -> list[Source]:
     return [Source(*row) for row in rows]
 
 
-def find_labels(connection: Database, names: Sequence[str]) -> tuple[str, ...]:
-    """Find labels by their names, or by the names that people read.
+def read_vocabulary(connection: Database, more: Iterable[str] = ()) -> Vocabulary:
+    """Read what names mean to all models in a store together.
 
-    Case and punctuation do not matter where no name is written so.
+    Args:
+        connection: The store.
+        more: Labels besides those of its models and events.
 
     Raises:
-        UsageError: A name fits no label that was heard.
+        sqlite3.Error: The store cannot be read.
+    """
+    columns = [row[1] for row in connection.execute("PRAGMA table_info('models')").fetchall()]
+    # A store of version 1 that nobody may write does not say which labels are broader.
+    broader = "broader" if "broader" in columns else "'{}'"
+    rows = connection.execute(f"SELECT display_names, {broader} FROM models ORDER BY id")
+    models = [_read_model(names, direct) for names, direct in rows]
+    known = {label for model in models for label in model.shown}
+    # The models of imported events are not known: these are called by their labels alone.
+    others = {label: label for label in (*list_labels(connection), *more) if label not in known}
+    return Vocabulary.join([Vocabulary(others), *models])
+
+
+@lru_cache(16)
+def _read_model(names: str, direct: str) -> Vocabulary:
+    """Read the vocabulary of a model, which takes some milliseconds, from its row."""
+    return Vocabulary(json.loads(names), json.loads(direct))
+
+
+def find_labels(connection: Database, names: Sequence[str]) -> tuple[str, ...]:
+    """Find the labels of events that names mean, narrower ones included (`Vocabulary.meant`).
+
+    Raises:
+        UsageError: A name means no label that was heard.
     """
     if not names:
         return ()
-    shown = {label: label for label in list_labels(connection)}
-    shown |= {k: v for k, v in read_display_names(connection).items() if k in shown}
+    vocabulary, there = read_vocabulary(connection), list_labels(connection)
     found: dict[str, None] = {}
-    for name in [part for text in names for part in _split(text, shown)]:
-        fitting = _fitting(name, shown)
+    for name in [part for text in names for part in _split(text, vocabulary)]:
+        # A model that knows no broader labels may have the same ones in small letters.
+        meant = {label.casefold() for label in vocabulary.meant(name)}
+        fitting = [label for label in there if label.casefold() in meant]
         if not fitting:
-            near = suggest_labels(name, shown, shown.__getitem__) or _list(list(shown))
-            raise UsageError(f"--label {name}: the store has no event of this name{near}")
+            raise UsageError(
+                f"--label {name}: the store has no event of {_missing(name, vocabulary, there)}"
+            )
         found.update(dict.fromkeys(fitting))
     return tuple(found)
 
 
-def _split(text: str, shown: dict[str, str]) -> list[str]:
+def _missing(name: str, vocabulary: Vocabulary, there: Sequence[str]) -> str:
+    """Say what was not heard, and what was, or what could be asked for."""
+    if known := vocabulary.named(name):
+        return " or ".join(map(vocabulary.show, known)) + _list(there)
+    broader = (broad for label in there for broad in vocabulary.broader_than(label))
+    near = suggest_labels(name, dict.fromkeys([*there, *broader]), vocabulary.show)
+    return f"this name{near or _list(there)}"
+
+
+def _split(text: str, vocabulary: Vocabulary) -> list[str]:
     """Split a text at its commas, unless it is a name with a comma in it."""
-    if _fitting(text, shown) or not text.strip(", "):
+    if vocabulary.named(text) or not text.strip(", "):
         return [text]
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _fitting(name: str, shown: dict[str, str]) -> list[str]:
-    """The labels that a name may mean, each of which has such a name."""
-    if name in shown:  # models write the same label in different cases
-        return [
-            name,
-            *(each for each in shown if each != name and each.casefold() == name.casefold()),
-        ]
-    plain = plain_name(name)
-    return [label for label, read in shown.items() if read == name] or [
-        label for label, read in shown.items() if plain in spoken_names(label) | spoken_names(read)
-    ]
 
 
 def find_sources(

@@ -150,7 +150,12 @@ CREATE TABLE deliveries (               -- a row for each target of a message
 CREATE INDEX deliveries_waiting ON deliveries (target, message_id) WHERE state = 'waiting';
 """
 
-MIGRATIONS = (_VERSION_1,)
+_VERSION_2 = """
+ALTER TABLE models ADD COLUMN
+    broader TEXT NOT NULL DEFAULT '{}'; -- JSON object: label -> labels broader by one step
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 """Statements that lead from version ``i`` of the store to ``i + 1``; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

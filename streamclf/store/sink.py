@@ -41,6 +41,7 @@ from streamclf.store.statements import (
     OUTDATE_RECORDING,
     UPSERT_EVENT,
     UPSERT_MINUTE,
+    UPSERT_MODEL,
     UPSERT_RECORDING,
     UPSERT_SOURCE,
 )
@@ -66,6 +67,7 @@ class StoreSink(Sink):
         wake: Called when something is to be written soon.
         flush: Called to wait until all is written, in runs that are not live.
         on_close: Called when the sink has been closed.
+        levels: Whether it measures sound levels; without them minutes only say how long was heard.
 
     Attributes:
         calibration_db: What is stated of the source with its next run: decibels that lead from full
@@ -84,7 +86,9 @@ class StoreSink(Sink):
         wake: Callable[[], None],
         flush: Callable[[], None],
         on_close: Callable[[], None] = lambda: None,
+        levels: bool = True,
     ) -> None:
+        self._levels = levels
         self._writer, self._source, self._live = writer, source, live
         self._wake, self._flush, self._on_close = wake, flush, on_close
         self._lock = threading.Lock()
@@ -108,6 +112,11 @@ class StoreSink(Sink):
         self.calibration_db: float | None = None
         self.on_levels: Callable[[Sequence[LevelPiece]], None] = lambda pieces: None
         self.closed = False
+
+    @property
+    def measures(self) -> bool:
+        """Whether it measures sound levels."""
+        return self._levels
 
     @property
     def n_lost(self) -> int:
@@ -166,13 +175,13 @@ class StoreSink(Sink):
         self._opening += [
             (UPSERT_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
             (
-                "INSERT OR IGNORE INTO models (name, version, sha256, display_names) "
-                "VALUES (:name, :version, :sha256, :display_names)",
+                UPSERT_MODEL,
                 {
                     "name": model.name,
                     "version": model.version,
                     "sha256": model,
                     "display_names": json.dumps(dict(stream.display_names)),
+                    "broader": json.dumps(dict(stream.broader)),
                 },
             ),
         ]

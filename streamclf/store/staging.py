@@ -17,12 +17,13 @@ STAGE = (
     "UNIQUE (source, run))",
     "CREATE TEMP TABLE lines (n INTEGER PRIMARY KEY, stream INTEGER, kind TEXT, label TEXT, "
     "position INTEGER, onset REAL, end REAL, score REAL, us INTEGER, offset_min INTEGER, "
-    "short INTEGER, number INTEGER)",
+    "short INTEGER, number INTEGER, sha256 TEXT)",
     "CREATE INDEX temp.lines_by_stream ON lines (stream, n)",
     "CREATE TEMP TABLE assigned (n INTEGER PRIMARY KEY, stream INTEGER)",
     "CREATE TEMP TABLE waiting (n INTEGER PRIMARY KEY, began_us INTEGER, onset REAL, mark INTEGER)",
 )
-"""The lines with their values. ``label`` is a gap's cause; ``end`` is an offset, or where a begin
+"""The lines with their values. ``label`` is a gap's cause, or the model
+that a mark names, whose file has that ``sha256``; ``end`` is an offset, or where a begin
 was known; ``us`` is the time of ``onset``; ``number`` counts a mark's events, or lines
 lost; at an event, it is 1 if the event was cut."""
 MARKS = ("heard", "unfinished")
@@ -61,7 +62,7 @@ def find_stream(connection: sqlite3.Connection, source: str, run: str) -> int:
 
 def is_recording(source: str) -> bool:
     """Whether a source, as lines name it, looks like a recording."""
-    from streamclf.sources.recording.find_recordings import SUFFIXES
+    from streamclf.core.audio_endings import SUFFIXES
 
     if "://" in source or source.startswith("sim:"):
         return False

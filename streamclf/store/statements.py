@@ -18,6 +18,11 @@ WHERE state = 'ended' AND recording_id = (
 UPSERT_RECORDING = """
 INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, :modified_us)
 ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, modified_us = excluded.modified_us"""
+UPSERT_MODEL = """
+INSERT INTO models (name, version, sha256, display_names, broader)
+VALUES (:name, :version, :sha256, :display_names, :broader)
+ON CONFLICT (sha256) DO UPDATE SET broader = excluded.broader WHERE broader = '{}'"""
+"""A store of an earlier version does not know yet which labels are broader."""
 _RUN = "(SELECT id FROM runs WHERE token = :run)"
 INSERT_RUN = """
 INSERT INTO runs (token, source_id, model_id, recording_id, writer, sample_rate, first_position,

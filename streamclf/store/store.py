@@ -78,7 +78,11 @@ class Store:
         self._thread.start()
 
     def sink(
-        self, source: str | None = None, on_close: Callable[[], None] = lambda: None
+        self,
+        source: str | None = None,
+        on_close: Callable[[], None] = lambda: None,
+        *,
+        levels: bool = True,
     ) -> StoreSink:
         """Make a sink for one stream after another.
 
@@ -86,6 +90,7 @@ class Store:
             source: Name of the source; None takes each stream's own name, and for a recording the
                 folder that it lies in.
             on_close: Called when the sink has been closed, such as the store's own `close`.
+            levels: Whether it measures sound levels.
         """
         sink = StoreSink(
             self._lock.token,
@@ -94,6 +99,7 @@ class Store:
             wake=self._wake,
             flush=self.flush,
             on_close=on_close,
+            levels=levels,
         )
         with self._changed:
             gone = [each for each in self._sinks if each.settled]

@@ -1,9 +1,10 @@
 """The bar of a taught label: the value that a window's sum must reach for the sound to be told.
 
 Two curves over all possible bars decide: which part of the examples' scenes would be found, and how
-many events an hour would be false. Both are counted as events are detected, from averages of
-scores. The bar with the best F1 is taken, for a sound that comes `TIMES_AN_HOUR`; it rises until
-the past has at most as many events as are wanted, unless the examples would be lost.
+many events an hour would be false. Both are counted as events are detected: from averages of
+scores, and from single windows that leave no doubt. The bar with the best F1 is taken, for a sound
+that comes `TIMES_AN_HOUR`; it rises until the past has at most as many events as are wanted, unless
+the examples would be lost.
 
 A past of a few hours says little about a week. So where few events are left in it, their number is
 taken to fall exponentially as the bar rises.
@@ -20,12 +21,18 @@ import numpy.typing as npt
 
 from streamclf.core.card import Threshold
 from streamclf.core.settings import Settings
+from streamclf.pipeline.evidence import MAX_WEIGHT, RULES
 
-THRESHOLD = Threshold(0.4, 0.1)
-"""Averaged scores at which events of a taught label begin and end. A short sound fills a part of
-the average alone."""
-ENDS_AT = 0.5
+ON = 0.4
+"""Averaged score at which an event of a taught label begins. A short sound fills a part of the
+average alone."""
+STEEPNESS = 8.0
+"""Log-odds between a window at the bar and one of the background's mean. The steeper, the less a
+sound needs to exceed the bar for one or two windows to be enough."""
+ENDS_AT = 0.4
 """Part of the bar at which an event ends."""
+THRESHOLD = Threshold(ON, round(1 / (1 + (1 - ON) / ON * math.exp(STEEPNESS * (1 - ENDS_AT))), 6))
+"""Averaged scores at which events of a taught label begin and end."""
 TIMES_AN_HOUR = 2.0
 """How often the sound is taken to come, where found and false ones are weighed."""
 FOUND = 0.5
@@ -38,10 +45,14 @@ N_BARS = 40
 FEW, MANY = 3, 40
 """Below so few events the past's number of them is fitted, to bars that have not too many."""
 LEAST_EVENTS = 0.02
+BEGINS = RULES[Settings().begin]
+"""Evidence of single windows by which events begin (`streamclf.pipeline.evidence`)."""
 AVERAGE_S = Settings().average_s
 """Length of the average by which events begin."""
 PAUSE_S = 1.0
 """Pause that does not end an event."""
+MOST_LOG_ODDS = 13.8
+"""Largest log-odds that count as evidence."""
 WINDOWS_OF_EVENT = 3
 """Windows of a short event, of which a common sound is one."""
 
@@ -62,7 +73,7 @@ class Bar:
     @property
     def gain(self) -> float:
         """Factor of values: a window of `ENDS_AT` of the bar has the threshold's ``off``."""
-        return (_logit(THRESHOLD.on) - _logit(THRESHOLD.off)) / ((1 - ENDS_AT) * self.value)
+        return STEEPNESS / self.value
 
     @property
     def constant(self) -> float:
@@ -76,14 +87,21 @@ class Bar:
 
     def is_found(self, values: Values, every_s: float) -> bool:
         """Whether windows of these values give an event."""
-        return bool((_averages(self.scores(values), every_s) >= THRESHOLD.on).any())
+        return bool(self._turns_on(values, every_s).any())
 
     def count_events(self, values: Values, every_s: float) -> int:
         """Count the events that windows of these values give."""
-        on = np.flatnonzero(_averages(self.scores(values), every_s) >= THRESHOLD.on)
+        on = np.flatnonzero(self._turns_on(values, every_s))
         if not on.size:
             return 0
         return 1 + int((np.diff(on) * every_s > PAUSE_S + every_s).sum())
+
+    def _turns_on(self, values: Values, every_s: float) -> npt.NDArray[np.bool_]:
+        """At which windows the label is on, ``(windows,)``."""
+        by_average = _averages(self.scores(values), every_s) >= THRESHOLD.on
+        log_odds = values.astype(np.float64) * self.gain + self.constant
+        excess = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS) - _logit(THRESHOLD.on)
+        return by_average | _is_sure(excess)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +165,21 @@ def _false_an_hour(bars: Curve, heard: Heard) -> Curve:
         expected = np.exp(constant + slope * bars) if slope < 0 else counts
     expected = np.clip(expected, LEAST_EVENTS, FEW)
     return np.asarray(np.where(counts >= FEW, counts, expected) / hours)
+
+
+def _is_sure(excess: Curve) -> npt.NDArray[np.bool_]:
+    """At which windows single ones leave no doubt, as `streamclf.pipeline.evidence` sums them up.
+
+    The sum is taken for all windows at once. It has no upper limit here, so it may stay for some
+    windows longer behind a clear sound, when the label is on anyway.
+
+    Args:
+        excess: ``(windows,)``, log-odds above those of the threshold.
+    """
+    added = MAX_WEIGHT * (excess - BEGINS.margin)
+    sums = np.cumsum(added)
+    evidence = sums - np.minimum(np.minimum.accumulate(sums), 0)
+    return np.asarray((evidence >= BEGINS.required) & (added > 0), np.bool_)
 
 
 def _averages(scores: Values, every_s: float) -> Curve:

@@ -25,9 +25,14 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Array, activate
 from streamclf.pipeline.engine import Engine
 from streamclf.store.features.feature_store import FeatureFile
-from streamclf.store.features.layout import MAX_SCORE_STEP, FeatureHeader, known_time
+from streamclf.store.features.layout import (
+    MAX_SCORE_STEP,
+    FeatureHeader,
+    follows,
+    known_time,
+)
 from streamclf.teach.backtest import AROUND_S, CardScorer, PastEvent
-from streamclf.teach.past import Held, Past, follows, hold, runs_in
+from streamclf.teach.past import Held, Past, hold, runs_in
 from streamclf.teach.taught_graph import Head
 
 MARGIN = 0.5

@@ -36,7 +36,7 @@ MOST_ALIKE = 0.2
 little of the sound."""
 MOST_LEFT_OUT = 8
 """Examples that are left out in turn."""
-LEFT_OUT_DISCOUNT = 0.1
+LEFT_OUT_DISCOUNT = 0.12
 """Part of the values of an example that was left out which the next such sound lacks: it comes
 while others sound, and from farther than the examples of one day or one place."""
 ENOUGH = 5

@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore
-from streamclf.store.features.layout import NO_TIME, FeatureHeader, known_time
+from streamclf.store.features.layout import NO_TIME, FeatureHeader, follows, known_time
 from streamclf.teach.examples import Features
 from streamclf.teach.taught_graph import Head
 
 BLOCK = 65_536
 """Windows that are computed at once, of the memory that their features take as float32."""
-MOST_DRIFT_S = 2.0
-"""Difference of a clock and the count of samples from one kept window to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,19 +225,6 @@ class _ScoredRun:
             header.every_s,
             bool(header.recording),
         )
-
-
-def follows(header: FeatureHeader, last: np.void, first: np.void) -> bool:
-    """Whether the first record of a day goes on with what the last one of the day before ended.
-
-    A run that began anew in between may have positions beyond those of the run before. Then they do
-    not fit its times.
-    """
-    n_samples = int(first["position"]) - int(last["position"])
-    passed_us = int(first["time_us"]) - int(last["time_us"])
-    known = last["time_us"] != NO_TIME and first["time_us"] != NO_TIME
-    drift_us = abs(passed_us - n_samples / header.sample_rate * 1e6)
-    return bool(known) and n_samples > 0 and drift_us <= MOST_DRIFT_S * 1e6
 
 
 def runs_in(records: npt.NDArray[np.void]) -> Iterator[tuple[int, int]]:

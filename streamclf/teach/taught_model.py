@@ -10,7 +10,7 @@ import msgspec
 
 from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds
 from streamclf.core.errors import UsageError
-from streamclf.core.label_choice import plain_name
+from streamclf.core.label_names import plain_name
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 from streamclf.model.model_file import find_card
 from streamclf.model.options import CardOptions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from streamclf.core.card import Card, Taught
-from streamclf.core.label_choice import plain_name
+from streamclf.core.label_names import plain_name
 from streamclf.core.text_format import format_count
 from streamclf.model.model_file import Model
 from streamclf.store.listing import StoredEvent
@@ -167,6 +167,16 @@ def _describe_origin(
         told_apart.append("common sounds")
     today = datetime.now().astimezone().date().isoformat()
     return Taught([each.name for each in examples], told_apart, today)
+
+
+def advise_more(n_examples: int) -> str:
+    """Say what more examples would do; nothing where there are `FEW` or more."""
+    if n_examples >= FEW:
+        return ""
+    more = f"{FEW} examples or more, of different days, find more of it"
+    if n_examples == 1:
+        return f"One example is enough for a sound that hardly varies, such as a chime; {more}."
+    return f"{more}."
 
 
 def tell_duration(seconds: float) -> str:

@@ -49,7 +49,7 @@ _POSITION = {"type": "string"}
 _FILTERS = (
     Parameter(
         "label",
-        f"Events of this label alone; at most {MOST_CHOSEN}.",
+        f"Events of this label and all narrower ones, by any of its names; at most {MOST_CHOSEN}.",
         {"type": "string"},
         repeated=True,
     ),

@@ -18,6 +18,7 @@ _WHY = {
     "paused": "somebody paused it",
     "source lost": "the microphone or stream was away",
     "device lost": "the microphone was away",
+    "stalled": "the microphone delivered nothing for a while",
     "device changed": "another microphone was chosen",
     "connection lost": "the connection was away",
     "missing in the stream": "the stream left it out",
@@ -78,7 +79,7 @@ def process_facts(health: Json) -> list[Fact]:
         ("since", "Since", _moment(health.get("started"))),
         ("free", "Room on the disk", _format_size(store.get("disk_free_bytes"))),
         ("size", "Remembered", _format_size(store.get("bytes"))),
-        ("cpu", "Processor", f"{_percent(health.get('cpu_percent', 0.0))} of one"),
+        ("cpu", "Processor", f"{_percent(health.get('cpu_percent', 0.0))} of a core"),
         ("version", "Version", str(health.get("version", "unknown"))),
     ]
     return facts if store else [fact for fact in facts if fact[0] not in ("free", "size")]
@@ -198,10 +199,11 @@ def verdict(health: Json) -> str:
     heard = sum(source["state"] == "heard" for source in sources)
     lost_s = sum(source["lost_s"] for source in sources)
     lost = f"{format_length(lost_s)} of sound were lost" if lost_s else "nothing was lost"
-    if heard == len(sources):
-        who = "The source is" if heard == 1 else f"All {heard} sources are"
-    else:
-        who = f"{heard} of {format_count(len(sources), 'source')} are"
+    if heard < len(sources):
+        # What is being lost at this moment is counted once it is over.
+        who = f"{heard} of {format_count(len(sources), 'source')} {'is' if heard == 1 else 'are'}"
+        return f"{who} heard." if not lost_s else f"{who} heard, and {lost} since the start so far."
+    who = "The source is" if heard == 1 else f"All {heard} sources are"
     return f"{who} heard, and {lost} since the start."
 
 

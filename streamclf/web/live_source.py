@@ -232,18 +232,27 @@ class LiveSource:
             return {"sounds": [], "verdict": None, "scored": True}
         values = average.values
         is_score = stream.task != "regression"
-        order = np.argsort(values)[::-1][:N_SOUNDS] if is_score else np.arange(values.size)
-        sounds = [
-            {
-                "label": label,
-                "name": name_label(stream.display_name(label)),
-                "score": round(float(values[index]), 3),
-                "above": is_score and float(values[index]) >= _threshold(stream, state, label),
-            }
-            for index in order[:N_SOUNDS]
-            if not is_score or values[index] >= LEAST_SCORE
-            for label in [stream.labels[int(index)]]
-        ]
+        told = {event["label"] for event in self.open_events()}
+        order = np.argsort(values)[::-1] if is_score else np.arange(values.size)
+        # What is told comes first: the scores of two labels say little about each other.
+        first = [index for index in order if stream.labels[int(index)] in told]
+        others = [index for index in order[:N_SOUNDS] if stream.labels[int(index)] not in told]
+        sounds = []
+        for index in [*first, *others][:N_SOUNDS]:
+            label, score = stream.labels[int(index)], float(values[index])
+            threshold = _threshold(stream, state, label) if is_score else np.inf
+            if is_score and score < LEAST_SCORE and label not in told:
+                continue
+            sounds.append(
+                {
+                    "label": label,
+                    "name": name_label(stream.display_name(label)),
+                    "score": round(score, 3),
+                    # Beside what is told, other labels say the same in other words.
+                    "above": label in told if told else score >= threshold,
+                    "threshold": round(threshold, 3) if threshold <= 1 else None,
+                }
+            )
         verdict = judge(average, stream.unknown)[0] if stream.unknown else "known"
         return {"sounds": sounds, "verdict": verdict, "scored": is_score}
 

@@ -19,6 +19,7 @@ from train.distillation import fresh, heard
 from train.nets.efficientat import EfficientAT
 
 RATE = 16000
+PER_SHARD, BATCH = 4, 2
 PASSES = {"pocket": 1, "teacher": 2}
 
 TONES = [
@@ -26,13 +27,15 @@ TONES = [
 ]
 
 
-@pytest.fixture
-def teacher(tmp_path: Path) -> Path:
-    """Weights of nobody in particular, as the authors' file holds theirs."""
-    torch.manual_seed(4)
-    network = EfficientAT()
-    path = tmp_path / "mn04.pt"
-    torch.save(network.state_dict(), path)
+@pytest.fixture(scope="session")
+def teacher(shared_folder: Path) -> Path:
+    """Weights of nobody in particular, as the authors' file holds theirs; for all to read."""
+    path = shared_folder / "teacher" / "mn04.pt"
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            torch.manual_seed(4)
+            torch.save(EfficientAT().state_dict(), path)
     return path
 
 
@@ -83,10 +86,11 @@ def learned(distil_once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch) -> None:
-    """Shards of eight mixtures."""
-    monkeypatch.setattr(heard, "PER_SHARD", 8)
-    monkeypatch.setattr(distil, "PER_SHARD", 8)
-    monkeypatch.setattr(fresh, "PER_SHARD", 8)
+    """Shards of few mixtures."""
+    for module in (distil, fresh, heard):
+        monkeypatch.setattr(module, "PER_SHARD", PER_SHARD)
+    for module in (fresh, heard):
+        monkeypatch.setattr(module, "AT_ONCE", PER_SHARD)
     monkeypatch.setattr(distil, "TOGETHER", 2)
     monkeypatch.setattr(distil, "EVERY", 1)
 
@@ -106,6 +110,6 @@ def make_clips(*tones: tuple[str, float, float]) -> ClipSet:
 def run(sounds: Path, teacher: Path, cache: Path, save: Path, *more: str) -> int:
     return distil.main(
         ["--sounds", str(sounds), "--teacher", str(teacher), "--shards", "2", "--passes", "2",
-         "--batch", "4", "--cache", str(cache), "--save", str(save), "--precision", "32-true",
-         "--accelerator", "cpu", *more]
+         "--batch", str(BATCH), "--cache", str(cache), "--save", str(save), "--accelerator", "cpu",
+         "--precision", "32-true", *more]
     )  # fmt: skip

@@ -244,8 +244,8 @@ def test_export_takes_thresholds_and_figures_from_the_run(
     named = ["--labels", str(labels)]
     assert command.main([str(learned), *arguments, *named, "--shards", "2", "--judged", "1"]) == 0
     said = capsys.readouterr().out
-    assert "sounds learned from: 16 mixtures" in said
-    assert "held-out sounds: 8 mixtures" in said
+    assert "sounds learned from: 8 mixtures" in said
+    assert "held-out sounds: 4 mixtures" in said
     kept = json.loads((learned / "agreement.json").read_text())
     output = tmp_path / "wide.onnx"
     run = RunFolder.open(learned)

@@ -231,7 +231,7 @@ def test_command_prepares_every_set(tiny, folder, tmp_path, capsys):
 def test_unknown_data_sets_are_refused(tmp_path):
     with pytest.raises(UsageError, match="'audioset' is no data set; there are auto, esc50"):
         open_clips(tmp_path, 16000, dataset="audioset")
-    (tmp_path / "dog.wav").write_text("")
+    (tmp_path / "dog.txt").write_text("")
     with pytest.raises(DatasetError, match="no data set known here"):
         open_clips(tmp_path, 16000)
 

@@ -191,6 +191,33 @@ def test_sources_are_spread_evenly_and_stay_whole():
         assert counts[1:].min() > 0.6 * counts[1:].max()
 
 
+def test_a_folder_of_ones_own_is_told_what_it_lacks(tmp_path):
+    def refusal() -> str:
+        with pytest.raises(DatasetError) as refused:
+            recognise(tmp_path)
+        return str(refused.value).removeprefix(f"{tmp_path}: ")
+
+    write(tmp_path / "loose.wav")
+    assert refusal() == (
+        "holds 1 sound, but none in a class's folder: put each into a folder with the name of its "
+        "sound (dog/one.wav), two folders or more"
+    )
+    write(tmp_path / "dog" / "night" / "mic" / "deep.wav")
+    write(tmp_path / "dog" / "one.wav")
+    (tmp_path / "dog" / "one.wav").rename(tmp_path / "dog" / "phone.3GP")
+    assert refusal() == (
+        "holds sounds of one class alone, 'dog': a second folder is needed beside it, such as "
+        "'background' with other sounds of the place"
+    )
+    write(tmp_path / "cat" / "one.wav")
+    listing = recognise(tmp_path).list_clips(tmp_path)
+    assert [each.filename for each in listing.recordings] == ["cat/one.wav", "dog/phone.3GP"]
+    assert listing.notes[1:] == (
+        "1 sound beside the classes' folders left out: a class is a folder",
+        "1 sound deeper than CLASS/RECORDING/ left out: take a level of folders away",
+    )
+
+
 def test_folder_counts_numbered_clips_as_sources_of_their_own(tmp_path, capsys):
     for label in ("dog", "cat"):
         for k in range(6):

@@ -7,7 +7,18 @@ import json
 import numpy as np
 import pytest
 import torch
-from distilling import TONES, distil_once, learned, make_clips, run, small, sounds, teacher
+from distilling import (
+    BATCH,
+    PER_SHARD,
+    TONES,
+    distil_once,
+    learned,
+    make_clips,
+    run,
+    small,
+    sounds,
+    teacher,
+)
 
 from export.__main__ import main as export_model
 from export.card.describe_run import describe_data
@@ -64,7 +75,7 @@ def test_shard_is_made_once_and_the_same_wherever_it_is_made(teacher, tmp_path) 
     tracks = Tracks(make_clips(*TONES))
     first = Heard(tmp_path / "a", tracks, teacher, 1)
     shard = first.get(3)
-    assert shard["spectra"].shape == (8, 64, 399)
+    assert shard["spectra"].shape == (PER_SHARD, 64, 399)
     assert shard["spectra"].dtype == torch.uint8
     assert shard["features"].dtype == torch.float16
     again = Heard(tmp_path / "b", tracks, teacher, 1).get(3)
@@ -229,7 +240,7 @@ def test_run_that_stops_goes_on_to_the_same_weights(
     capsys.readouterr()
     assert run(sounds, teacher, tmp_path / "cache", tmp_path / "parts", "--resume") == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1])
-    assert said["windows"] == 2 * 2 * 2 * 4 * Crops(PocketNet(2).front_end).n_windows
+    assert said["windows"] == 2 * 2 * 2 * BATCH * Crops(PocketNet(2).front_end).n_windows
     assert {"explained_variance", "agreement"} <= set(said)
     weights = [
         distil.RunFolder.open(path).read_tensors(distil.WEIGHTS)[0]
@@ -270,7 +281,10 @@ def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
     arguments += ["--start", str(learned), "--save", str(tmp_path / "named")]
     others = ["--strangers", "x", "--heard", "x.npz", "--audioset", "x.csv"]
     assert train_network("pocket", [*arguments, *others]) == 2
-    assert f"--strangers are for streamed layers, {learned} has others" in capsys.readouterr().err
+    assert f"--strangers needs streamed layers, {learned} has others" in capsys.readouterr().err
+    others[0] = "--more-speech"
+    assert train_network("pocket", [*arguments, *others]) == 2
+    assert "adds to that of --speech-music DIR: name that" in capsys.readouterr().err
     assert train_network("pocket", arguments) == 0
     named = distil.RunFolder.open(tmp_path / "named")
     config = named.read_json("config.json")
@@ -318,7 +332,7 @@ def test_names_are_fitted_to_the_streamed_layers(
     assert config["recipe"]["layers"] == "teacher"
     assert "All labels were alike of 2 sounds of" in describe_data(config)
     assert "--strangers" in list_commands(config)[-1]
-    assert config["imitation"]["windows"] == 8 * 4 * Crops(StreamedMel()).n_windows
+    assert config["imitation"]["windows"] == 8 * BATCH * Crops(StreamedMel()).n_windows
     assert ("stopped_after" in config["imitation"]) is not ended
     assert ("It was stopped after 8 of 8 batches." in describe_data(config)) is not ended
     kept = named.read_tensors(distil.WEIGHTS)[0]

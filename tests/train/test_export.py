@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 import onnxruntime
+from graphs import NARROW
 from safetensors.numpy import save_file
 
 import export.__main__ as export_main
@@ -34,7 +35,10 @@ from train.run_folder.run import RunFolder
 pytestmark = pytest.mark.train
 
 
-RECIPE = Pocket.default_recipe().as_json() | {"epochs": 3, "teacher_share": 0.5}
+RECIPE = Pocket.default_recipe().as_json() | {
+    "epochs": 3, "teacher_share": 0.5, "widths": list(NARROW),
+}  # fmt: skip
+"""Narrow layers: nothing here depends on what they hear."""
 
 
 def make_run(folder, *, n_clips=60, **changes):
@@ -64,7 +68,7 @@ def make_run(folder, *, n_clips=60, **changes):
     }
     run.write_json("config.json", {**config, **changes})
     run.write_json("result.json", {"published_crops": 0.5})
-    run.write_tensors("weights.safetensors", PocketNet(3).state_dict())
+    run.write_tensors("weights.safetensors", PocketNet(3, NARROW).state_dict())
     run.write_held_out(make_held_out(n_clips))
     return folder
 
@@ -107,7 +111,7 @@ def exported(tmp_path_factory):
 
 def test_exported_file_says_what_the_network_says(exported):
     run, path = exported
-    network = PocketNet(3).eval()
+    network = PocketNet(3, NARROW).eval()
     network.load_state_dict(RunFolder(run).read_tensors("weights.safetensors")[0])
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for n_batch in (1, 4):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soxr
 import torch
-from distilling import TONES, distil_once, learned, make_clips, small, sounds, teacher
+from distilling import PER_SHARD, TONES, distil_once, learned, make_clips, small, sounds, teacher
 from torch.nn import functional as F
 
 from export.card.describe_run import describe_data
@@ -133,7 +133,9 @@ def test_fresh_shard_is_the_one_that_would_be_kept(tracks, teacher) -> None:
     torch.save(network.state_dict(), teacher)
     ear = DeviceEar(network.eval(), StreamedMel(), CPU, hints=True)
     fresh = Fresh(tracks, 3, Mixer(tracks, CPU), ear, teacher).get(1)
-    kept = Ear(teacher, StreamedMel()).hear(tracks.draw(np.random.default_rng((3, 1)), 8), 16000)
+    kept = Ear(teacher, StreamedMel()).hear(
+        tracks.draw(np.random.default_rng((3, 1)), PER_SHARD), 16000
+    )
     assert fresh.keys() == kept.keys()
     spread = kept["features"].float().std()
     error = (fresh["features"] - kept["features"].float())[:, 2:-2].square().mean().sqrt()

@@ -67,6 +67,7 @@ def test_pocket_takes_over_every_layer_but_the_last(teach):
             through_noise=None,
             cache=None,
             strangers=None,
+            more_speech=None,
         ),
     )
     system.configure(options, open_clips(teach.data, 16000))

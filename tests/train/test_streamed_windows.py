@@ -15,6 +15,7 @@ from train.datasets import open_clips
 from train.loop.batch_norm import recompute_statistics
 from train.pocket import Pocket
 from train.pocket_parts import streamed_windows
+from train.pocket_parts.more_speech import WEIGHT, MoreSpeech
 from train.pocket_parts.streamed_windows import (
     CHANGED,
     MIXED,
@@ -26,6 +27,7 @@ from train.pocket_parts.streamed_windows import (
     fit_streamed_layer,
     hear_fold,
     hear_strangers,
+    hear_stretches,
 )
 
 pytestmark = pytest.mark.train
@@ -114,6 +116,37 @@ def test_strangers_are_heard_where_something_sounds(system, network, data, clips
     assert len(heard) <= len(own)
     best = torch.cdist(heard.float(), torch.cat(own)).amin(dim=1)
     assert best.max() < 0.1 < torch.cat(own).std(dim=0).norm()
+
+
+def test_stretches_of_speech_are_learned_where_something_is_heard(
+    network, data, clips, monkeypatch
+):
+    stretches = np.zeros((2, 16000 * 3), np.float32)
+    stretches[1, 16000 * 2 :] = np.random.default_rng(2).normal(0, 0.1, 16000)
+    stretches[0] = stretches[1, ::-1]
+
+    def make(sets, n, n_samples, _random):
+        assert (sets, n) == ((clips,), 2)
+        assert 0 <= stretches.shape[1] - n_samples < 160  # what no whole frame is left for
+        return stretches[:, :n_samples]
+
+    monkeypatch.setattr(streamed_windows, "make_stretches", make)
+    monkeypatch.setattr(streamed_windows, "N_STRETCHES", 2)
+    # Of four windows of 1.5 s, one stretch sounds in the first two, the other in the last two.
+    heard = hear_stretches(network.body, data, (clips,))
+    assert len(heard) == 4
+    with torch.no_grad():
+        own = network.body.pooled(network.front_end(torch.from_numpy(stretches[1:, 24000:])))
+    torch.testing.assert_close(heard[3:].float(), own, rtol=1e-2, atol=2e-3)
+    fitted = []
+    monkeypatch.setattr(streamed_windows, "fit_between_optima", lambda *found: fitted.append(found))
+    folds = np.array([clip.fold for clip in clips.clips])
+    for speech in (None, MoreSpeech(1, (clips,))):
+        recipe = replace(Pocket.default_recipe(), layers="teacher")
+        fit_streamed_layer(network.body, data, folds, recipe, more_speech=speech)
+    before, after = (rows.all() for _, rows, _ in fitted)
+    torch.testing.assert_close(after[0][len(before[0]) :], heard.float())
+    torch.testing.assert_close(after[1][len(before[1]) :], torch.tensor([[0, WEIGHT, 0]] * 4))
 
 
 def test_conditions_differ_and_only_the_last_holds_two_clips(system, network, data):

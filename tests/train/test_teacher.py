@@ -79,6 +79,6 @@ def test_a_run_tells_how_much_of_each_label_is_the_teachers(clips, features):
     system = Pocket(replace(Pocket.default_recipe(), teacher_share=0.3))
     options = Namespace(
         start=None, last_layer=False, through_noise=None, teacher=features, speech_music=None,
-        cache=None, strangers=None,
+        cache=None, strangers=None, more_speech=None,
     )  # fmt: skip
     assert system.configure(options, clips)["teacher"]["share"] == 0.3

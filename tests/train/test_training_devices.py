@@ -53,6 +53,13 @@ def test_precision_that_is_none_is_told():
         make_fabric("cpu", "3-bit")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_told_with_the_way_out():
+    told = "torch finds no GPU here; without --accelerator it trains on the CPU"
+    with pytest.raises(UsageError, match=told):
+        make_fabric("gpu", "auto")
+
+
 def test_products_are_rounded_only_where_asked():
     try:
         make_fabric("cpu", "32-true")

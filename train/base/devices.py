@@ -47,9 +47,12 @@ def make_fabric(accelerator: str, precision: str, devices: int = 1) -> Fabric:
         )
         fabric.launch()
     except (ValueError, RuntimeError, TypeError) as error:
-        raise UsageError(
-            f"--accelerator {accelerator} --devices {devices} --precision {precision}: {error}"
-        ) from error
+        asked = f"--accelerator {accelerator} --devices {devices} --precision {precision}"
+        if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+            raise UsageError(
+                f"{asked}: torch finds no GPU here; without --accelerator it trains on the CPU"
+            ) from error
+        raise UsageError(f"{asked}: {error}") from error
     if fabric.global_rank:
         # The first process prints the same.
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115

@@ -88,7 +88,8 @@ def open_clips(
 
     wanted = "esc10" if esc10 else dataset
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; --data must name a data set's folder")
+        what = "a file" if folder.exists() else "no such folder"
+        raise DatasetError(f"{folder}: {what}; --data must name a data set's folder")
     if is_prepared(folder):
         return _open_prepared_as(folder, sample_rate, channels, wanted)
     chosen = recognise(folder) if wanted == AUTO else find_dataset(wanted)
@@ -146,6 +147,10 @@ def recognise(folder: Path) -> DataSet:
         dataset = find_dataset(name)
         if dataset.recognises(folder):
             return dataset.subset_in(folder)
+    from train.datasets.folder import describe_too_few
+
+    if lack := describe_too_few(folder):
+        raise DatasetError(f"{folder}: {lack}")
     raise DatasetError(
         f"{folder}: no data set known here; expected is ESC-50 (meta/esc50.csv), UrbanSound8K "
         "(metadata/UrbanSound8K.csv), Speech Commands (testing_list.txt), FSDD (recordings/), "

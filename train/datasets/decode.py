@@ -14,6 +14,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from streamclf.core.audio_endings import SUFFIXES
 from streamclf.sources.containers.find_parts import find_parts
 from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
 from train.base.errors import DatasetError
@@ -23,6 +24,9 @@ _ENDINGS = (
     ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .aif .aiff .aifc .au .caf .w64 .wma .webm .mka .mp4"
 )
 AUDIO_ENDINGS = frozenset([*_ENDINGS.split(), ".g722"])
+"""Endings of the files of published sets."""
+OWN_ENDINGS = AUDIO_ENDINGS | SUFFIXES
+"""Endings of the files of one's own, which phones and recorders of all kinds have written."""
 
 MAX_SECONDS = 3600
 """Longest clip; a longer file is refused."""

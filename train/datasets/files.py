@@ -13,6 +13,7 @@ from train.datasets.decode import AUDIO_ENDINGS
 def audio_below(
     folder: Path,
     *,
+    endings: frozenset[str] = AUDIO_ENDINGS,
     skip: Callable[[Path], bool] = lambda folder: False,
     on_failure: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -20,6 +21,7 @@ def audio_below(
 
     Args:
         folder: Folder to search.
+        endings: Endings of the files, in lower case, with the dot.
         skip: Called with each folder below it; True leaves that folder out.
         on_failure: Called with a line for each folder that cannot be read; None makes that an
             error.
@@ -28,7 +30,7 @@ def audio_below(
         DatasetError: A folder cannot be read, without which the set would be another one.
     """
     walk = FolderWalk(skip)
-    files = walk.files(folder, AUDIO_ENDINGS)
+    files = walk.files(folder, endings)
     for path, reason in walk.failures:
         message = f"{path}: cannot be read: {reason}"
         if on_failure is None:

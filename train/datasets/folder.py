@@ -2,7 +2,8 @@
 
 Layout: ``CLASS/NAME.wav``, or ``CLASS/RECORDING/NAME.wav`` where clips were cut from recordings.
 The classes are the folders' names, sorted. Hidden folders, folders whose names begin with ``_`` and
-files that are no audio are left out.
+files that are no audio are left out. A notice tells of audio that lies in no class's folder, or
+deeper.
 
 Clips cut from one recording sound alike, and a network that was trained on one of them recognises
 the others. So they must be in the same fold. The source of a clip is
@@ -26,7 +27,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamclf.core.find_audio_files import is_hidden
+from streamclf.core.text_format import format_count
 from train.datasets.dataset import DataSet, Listing, Recording
+from train.datasets.decode import OWN_ENDINGS
 from train.datasets.files import audio_below
 from train.datasets.prepared import is_prepared
 
@@ -60,7 +63,31 @@ class Folder(DataSet):
             Recording(path, path.relative_to(folder).as_posix(), fold, target, source)
             for (path, target, source), fold in zip(entries, folds, strict=True)
         )
-        return Listing(recordings, labels, notes=_notes(labels, files, alone))
+        notes = [*_notes(labels, files, alone), *_misplaced(folder, list(files))]
+        return Listing(recordings, labels, notes=tuple(notes))
+
+
+def describe_too_few(folder: Path) -> str:
+    """Describe what a folder of one's own sounds lacks, in words.
+
+    Returns:
+        The lack; empty where there is no audio, or where it lies as in published sets.
+    """
+    classes = [name for name in _class_names(folder) if _files(folder / name)]
+    if classes in (["audio"], ["recordings"]):
+        return ""
+    if classes:
+        return (
+            f"holds sounds of one class alone, {classes[0]!r}: a second folder is needed beside "
+            "it, such as 'background' with other sounds of the place"
+        )
+    n_files = len(_audio(folder))
+    if n_files:
+        return (
+            f"holds {format_count(n_files, 'sound')}, but none in a class's folder: put each into "
+            "a folder with the name of its sound (dog/one.wav), two folders or more"
+        )
+    return ""
 
 
 def source_of(path: Path) -> str:
@@ -96,9 +123,31 @@ def _class_names(folder: Path) -> list[str]:
     return sorted(path.name for path in paths if path.name[0] != "_" and not is_hidden(path.name))
 
 
+def _audio(folder: Path) -> list[Path]:
+    """All audio below a folder, but for what was prepared."""
+    return audio_below(folder, endings=OWN_ENDINGS, skip=is_prepared)
+
+
 def _files(folder: Path) -> list[Path]:
     """Audio in a class's folder or one level below."""
-    return [path for path in audio_below(folder) if len(path.relative_to(folder).parts) <= 2]
+    return [path for path in _audio(folder) if len(path.relative_to(folder).parts) <= 2]
+
+
+def _misplaced(folder: Path, labels: Sequence[str]) -> list[str]:
+    """Notes of audio that is of no class, or lies too deep."""
+    parts = [path.relative_to(folder).parts for path in _audio(folder)]
+    notes = []
+    if n_loose := sum(len(each) == 1 for each in parts):
+        notes.append(
+            f"{format_count(n_loose, 'sound')} beside the classes' folders left out: a class is "
+            "a folder"
+        )
+    if n_deep := sum(len(each) > 3 and each[0] in labels for each in parts):
+        notes.append(
+            f"{format_count(n_deep, 'sound')} deeper than CLASS/RECORDING/ left out: take "
+            "a level of folders away"
+        )
+    return notes
 
 
 def _notes(

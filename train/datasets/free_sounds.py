@@ -58,6 +58,10 @@ from train.datasets.prepared import UNLABELLED, is_prepared
 from train.datasets.progress import show_progress
 from train.datasets.voices import speak
 
+HELD_OUT = ("openclonk-data", "freeciv-data", "linphone-common", "lincity-ng-data", "pingus-data",
+            "7kaa-data", "asc-music", "asterisk-core-sounds-ru-g722")  # fmt: skip
+"""Packages that nothing is learned from, to judge by."""
+
 NOTHING_FREE = ("btanks-data", "hydrogen-drumkits", "hydrogen-drumkits-effects")
 """Packages of `train.datasets.debian_sounds` whose sounds are under a licence of their own, or are
 not named in the file that tells their licences."""

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from train.datasets.dataset import DataSet, Listing, Recording
-from train.datasets.decode import duration_of
+from train.datasets.decode import OWN_ENDINGS, duration_of
 from train.datasets.files import audio_below
 from train.datasets.folder import spread_sources
 from train.datasets.prepared import UNLABELLED, is_prepared
@@ -40,7 +40,7 @@ class Recordings(DataSet):
     def list_clips(self, folder: Path) -> Listing:
         """List the minutes of all files; each file is in one fold."""
         notes: list[str] = []
-        files = audio_below(folder, skip=is_prepared, on_failure=notes.append)
+        files = audio_below(folder, endings=OWN_ENDINGS, skip=is_prepared, on_failure=notes.append)
         minutes = [
             (path, stretch) for path in files for stretch in split_into_minutes(duration_of(path))
         ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from train.audio.augment import cut, to_device
 from train.audio.listening_conditions import draw_conditions
@@ -43,6 +45,7 @@ from train.pocket_parts.mel_power import (
     quieten,
     shift_bands,
 )
+from train.pocket_parts.more_speech import N_STRETCHES, WEIGHT, MoreSpeech, make_stretches
 from train.pocket_parts.recipe import PocketRecipe
 
 FORMAT = 2
@@ -128,6 +131,7 @@ def fit_streamed_layer(
     recipe: PocketRecipe,
     cache: Path | None = None,
     strangers: ClipSet | None = None,
+    more_speech: MoreSpeech | None = None,
 ) -> None:
     """Fit the last layer as `fit_last_layer` does, to windows that are heard fold by fold.
 
@@ -138,6 +142,7 @@ def fit_streamed_layer(
         recipe: How clips are changed and mixed.
         cache: Folder that keeps what was heard.
         strangers: Sounds of which all labels are alike, as of noise.
+        more_speech: Speech of which stretches are made.
     """
     rows, others = WindowRows(), WindowRows()
     n_classes = data.labels.shape[2]
@@ -152,6 +157,9 @@ def fit_streamed_layer(
     for features in alone:
         own = features.to(data.labels)
         rows.add(own, own.new_full((len(own), n_classes), 1 / n_classes))
+    if more_speech is not None:
+        own = hear_stretches(body, data, more_speech.sets).to(data.labels)
+        rows.add(own, WEIGHT * F.one_hot(torch.full((len(own),), more_speech.target), n_classes))
     fit_between_optima(body.output, rows, others)
 
 
@@ -268,13 +276,43 @@ def hear_strangers(body: StreamedPocketBody, data: MelPowerData, sounds: ClipSet
         loudest = [_loudest_part(sounds.waveform(int(row)), n_samples) for row in rows]
         levels = 10 ** (random.uniform(*STRANGER_DB, (len(rows), 1)) / 20)
         waveforms = to_device((np.stack(loudest) * levels).astype(np.float32), data.noises)
-        power = data.front_end.power_by_fft(waveforms)
-        spectra = data.front_end.compress(power)
-        frames = _loudest_of_windows(data, power)
-        heard = frames >= QUIET * frames.amax(dim=1, keepdim=True)
-        heard &= _loudest_of_windows(data, spectra, by_band=True) >= SILENCE_LEVEL
-        parts.append(body.windows(spectra, _starts(data))[heard].half())
+        features, heard = _hear_waveforms(body, data, waveforms)
+        parts.append(features[heard])
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def hear_stretches(body: StreamedPocketBody, data: MelPowerData, sets: Sequence[ClipSet]) -> Tensor:
+    """Hear stretches of speech, as long as a clip: ``(windows, channels)`` float16.
+
+    Args:
+        body: The layers.
+        data: The clips that are learned; they say how long a stretch is, and where windows begin.
+        sets: Sounds of the same sample rate.
+
+    Returns:
+        Those windows in which something is heard.
+    """
+    random = np.random.default_rng(0)
+    n_samples = (_length(data) - 1) * HOP_LENGTH + N_FFT
+    parts = []
+    for rows in np.array_split(np.arange(N_STRETCHES), -(-N_STRETCHES // AT_ONCE)):
+        waveforms = make_stretches(sets, len(rows), n_samples, random)
+        features, heard = _hear_waveforms(body, data, to_device(waveforms, data.noises))
+        parts.append(features[heard])
+    return torch.cat(parts)
+
+
+def _hear_waveforms(
+    body: StreamedPocketBody, data: MelPowerData, waveforms: Tensor
+) -> tuple[Tensor, Tensor]:
+    """All windows of waveforms as long as a clip, and in which of them something is heard."""
+    power = data.front_end.power_by_fft(waveforms)
+    spectra = data.front_end.compress(power)
+    frames = _loudest_of_windows(data, power)
+    heard = frames >= QUIET * frames.amax(dim=1, keepdim=True)
+    heard &= _loudest_of_windows(data, spectra, by_band=True) >= SILENCE_LEVEL
+    return body.windows(spectra, _starts(data)).half(), heard
 
 
 def _loudest_part(waveform: np.ndarray, n_samples: int) -> np.ndarray:

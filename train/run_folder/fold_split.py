@@ -174,7 +174,12 @@ def split_clips(clips: ClipSet, options: argparse.Namespace) -> Split:
         validation = validation and validation.limited(options.max_clips)
         held_out = held_out and held_out.limited(options.max_clips)
     if clips.task == "single-label" and len(set(training.targets)) < 2:
-        raise UsageError("the training clips are all of one class; take more with --max-clips")
+        way_out = (
+            "take more with --max-clips"
+            if options.max_clips
+            else f"each class needs clips of several recordings, {len(clips.folds)} or more"
+        )
+        raise UsageError(f"the training clips are all of one class; {way_out}")
     return Split(training, validation, held_out)
 
 

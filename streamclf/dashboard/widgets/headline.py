@@ -20,7 +20,7 @@ BETWEEN = " + "
 
 
 class Headline(Canvas):
-    """Names of the sounds above their thresholds or with an ongoing event."""
+    """Names of the sounds with an ongoing event; without one, of those above their thresholds."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"headline--sound", "headline--quiet"}
 
@@ -68,11 +68,20 @@ class Headline(Canvas):
             top = (height - len(lines)) // 2
             return [[] for _ in range(top)] + lines
         # The first words of "vehicle horn, car horn, honking" suffice.
-        rows = render_large(names[0].partition(",")[0], room, height - 1)
+        first, _, others = names[0].partition(",")
         words = f"{ABOVE} {', '.join(names)}"
+        rows = render_large(first, room, height - 1)
+        if rows is not None:
+            return [[Segment(f" {row}", style)] for row in [*rows, fit_words(words, room)]]
+        rows = render_large(first, room, height)
         if rows is None:
             return _centre([words], width, height, style)
-        return [[Segment(f" {row}", style)] for row in [*rows, fit_words(words, room)]]
+        lines = [[Segment(f" {row}", style)] for row in rows]
+        beside = BETWEEN.join([others.strip(), *names[1:]]).removeprefix(BETWEEN)
+        free = room - len(rows[-1]) - 2
+        if free > 0:
+            lines[len(rows) // 2].append(Segment(f"  {fit_words(beside, free)}", style))
+        return lines
 
 
 def _centre(texts: list[str], width: int, height: int, style: Style) -> list[list[Segment]]:

@@ -43,7 +43,16 @@ class Timeline(Canvas):
         last = int(snapshot.time_s / cell_s)
         scores = self._scores(snapshot, n_cells, cell_s, last)
         n_rows = min(max(height - 2, 1), len(labels))
-        top = np.argsort(-scores.max(axis=0), kind="stable")[:n_rows]
+        # Classes with events come first: of many labels, others often score more than what is told.
+        told = {
+            entry.label
+            for entry in snapshot.entries
+            if entry.kind == "event"
+            and entry.offset_s >= snapshot.time_s - TIMELINE_S
+            and entry.onset_s <= snapshot.time_s
+        }
+        highest = scores.max(axis=0) + [1.0 * (name in told) for name in names]
+        top = np.argsort(-highest, kind="stable")[:n_rows]
         style = self.component_style("timeline--label")
         lines = []
         for index in self._rows.update([int(i) for i in top]):

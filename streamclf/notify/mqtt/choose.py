@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from streamclf.core.label_choice import suggest_labels
+from streamclf.core.label_names import suggest_labels
+from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.mqtt.options import EVERY_LABEL
-from streamclf.notify.rules import is_called
 
 
-def choose(labels: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, ...]:
+def choose(
+    labels: Mapping[str, str], wanted: Sequence[str], vocabulary: Vocabulary | None = None
+) -> dict[str, frozenset[str]]:
     """Find the labels that names mean, in the order of the names.
 
     Args:
-        labels: Labels of a source, with the names that people read.
-        wanted: Identifiers or names in any spelling; ``*`` stands for all.
+        labels: Labels that a source reports, with the names that people read.
+        wanted: Identifiers or names in any spelling; ``*`` stands for all that it reports.
+        vocabulary: What names mean to the source's model; None where these names alone count.
+
+    Returns:
+        For each label the labels that it is heard by: itself and all that are narrower, as far as
+        the source reports them. A kind that is told by a common name stands there by that name.
     """
-    found: dict[str, None] = {}
+    vocabulary = vocabulary or Vocabulary(labels)
+    found: dict[str, frozenset[str]] = {}
     for name in wanted:
-        found.update(dict.fromkeys(labels if name == EVERY_LABEL else _fitting(labels, name)))
-    return tuple(found)
+        for label in labels if name == EVERY_LABEL else _fitting(labels, name, vocabulary):
+            found[label] = frozenset(vocabulary.with_narrower(label)) & labels.keys()
+    return found
 
 
-def find_unknown(sources: Iterable[Mapping[str, str]], wanted: Sequence[str]) -> list[str]:
-    """Warn of what no source has, in a line each, with labels of similar spelling."""
+def find_unknown(
+    sources: Iterable[tuple[Mapping[str, str], Vocabulary | None]], wanted: Sequence[str]
+) -> list[str]:
+    """Warn of what no source has, in a line each, with labels of similar spelling.
+
+    Args:
+        sources: Labels of each source and its vocabulary, as `choose` takes them.
+        wanted: Names of labels.
+    """
+    sources = list(sources)
     every: dict[str, str] = {}
-    for labels in sources:
+    for labels, _ in sources:
         every |= labels
     return [
         f"warning: mqtt: labels {name}: no source has such a label"
         f"{suggest_labels(name, every, lambda label: every.get(label, label))}"
         for name in wanted
-        if name != EVERY_LABEL and not _fitting(every, name)
+        if name != EVERY_LABEL
+        and not any(choose(labels, (name,), vocabulary) for labels, vocabulary in sources)
     ]
 
 
-def _fitting(labels: Mapping[str, str], name: str) -> Collection[str]:
-    if name in labels:
-        return (name,)
-    return [label for label, shown in labels.items() if is_called(name, label, shown)]
+def _fitting(labels: Mapping[str, str], name: str, vocabulary: Vocabulary) -> Iterator[str]:
+    for label in vocabulary.named(name):
+        common = vocabulary.common_name(label)
+        if common is not None and common in labels and label not in labels:
+            yield common
+        elif not labels.keys().isdisjoint(vocabulary.with_narrower(label)):
+            yield label

@@ -101,9 +101,9 @@ def carry_out(
             raise UsageError(f"{topic}: {text or '(nothing)'}: must be ON or OFF")
         control.pause(name, paused=text == "ON")
         return f"{name} is {'paused' if text == 'ON' else 'heard again'}"
-    label = next(
-        (each for each in source.announced.chosen if source.announced.keys[each] == key), ""
-    )
+    announced = source.announced
+    chosen = (each for each in announced.chosen if each in announced.labels)
+    label = next((each for each in chosen if announced.keys[each] == key), "")
     if not label:
         raise UsageError(f"{topic}: {key} is no label of {name} that labels in [mqtt] chooses")
     value = _read_number(text)

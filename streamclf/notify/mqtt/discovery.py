@@ -9,12 +9,12 @@ of it, so that none can reset another.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from streamclf import __version__
-from streamclf.core.label_choice import plain_name
+from streamclf.core.label_names import plain_name
 from streamclf.notify.mqtt.names import slug
 from streamclf.notify.mqtt.options import Command
 from streamclf.notify.mqtt.topics import OFFLINE, ONLINE, Topics
@@ -37,17 +37,23 @@ class AnnouncedSource:
         id: Its identifier, which survives renaming.
         name: Its name.
         labels: Labels of the events that it may have, with the names that people read.
-        chosen: Those that get a binary sensor.
+        chosen: Those that get a binary sensor, each with the labels that it is heard by.
         keys: Keys of the labels in topics and states.
         calibrated: Whether its levels are sound pressure.
+        names: Names of chosen labels that it does not report itself, but narrower ones.
     """
 
     id: str
     name: str
     labels: Mapping[str, str]
-    chosen: Sequence[str]
+    chosen: Mapping[str, Collection[str]]
     keys: Mapping[str, str]
     calibrated: bool
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def show(self, label: str) -> str:
+        """Return the name that people read for a label that it reports, or that is chosen."""
+        return self.labels.get(label) or self.names.get(label, label)
 
 
 def describe_device(
@@ -121,7 +127,7 @@ class _Entities:
             found |= self._event() | self._last() | self._today()
         for label in source.chosen:
             found |= self._sound(label)
-            if "threshold" in allow:
+            if "threshold" in allow and label in source.labels:
                 found |= self._threshold(label)
         found |= self._level() | self._lost() | self._connected()
         if "pause" in allow:
@@ -157,13 +163,21 @@ class _Entities:
         return {id: entity}
 
     def _sound(self, label: str) -> dict[str, Json]:
-        key, name = self._source.keys[label], self._source.labels[label]
+        key, name = self._source.keys[label], self._source.show(label)
+        several: Json = {}
+        if set(self._source.chosen[label]) - {label}:
+            # Of a broader label: which of its sounds it is.
+            sounds = f"(value_json.sounds or {{}}).get('{key}', [])"
+            several = {
+                "json_attributes_topic": self._state,
+                "json_attributes_template": f"{{{{ {{'sounds': {sounds}}} | tojson }}}}",
+            }
         return self._entity(
             "binary_sensor", f"sound-{key}", name,
             device_class=device_class_of(label, name),
             # A state from before the label was chosen has nothing of it, which is no mistake.
             value_template=f"{{{{ value_json.on.get('{key}', '') }}}}",
-            payload_on="ON", payload_off="OFF", expire_after=EXPIRE_S,
+            payload_on="ON", payload_off="OFF", expire_after=EXPIRE_S, **several,
         )  # fmt: skip
 
     def _event(self) -> dict[str, Json]:
@@ -231,7 +245,7 @@ class _Entities:
         )  # fmt: skip
 
     def _threshold(self, label: str) -> dict[str, Json]:
-        key, name = self._source.keys[label], self._source.labels[label]
+        key, name = self._source.keys[label], self._source.show(label)
         return self._entity(
             "number", f"threshold-{key}", f"{name} threshold", heard=False,
             command_topic=self._topics.threshold(self._source.id, key),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streamclf.core.vocabulary import Vocabulary
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
@@ -15,6 +17,7 @@ class SourceFacts:
         name: Its name, without a password.
         opens: What it opens, in any words without a password: the same after it was renamed.
         labels: Labels that it reports, with the names that people read.
+        vocabulary: What names mean to its model; None where these names alone count.
         thresholds: Averaged score at which an event begins, by label.
         calibration_db: Decibels that lead from full scale to sound pressure; None if unknown.
         state: ``heard``, ``paused``, ``lost``, ``ended`` or ``failed``.
@@ -30,6 +33,7 @@ class SourceFacts:
     state: str = "heard"
     lost_s: float = 0.0
     paused: bool = False
+    vocabulary: Vocabulary | None = None
 
 
 class Control(Protocol):

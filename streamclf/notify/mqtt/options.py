@@ -44,8 +44,8 @@ class MqttOptions:
         discovery_prefix: Begin of the topic by which Home Assistant finds the device; empty for no
             discovery.
         device: Name of the device in Home Assistant; None for the machine's name.
-        labels: Labels that get a binary sensor at each source, as identifiers or display names;
-            ``*`` stands for all.
+        labels: Labels that get a binary sensor at each source, as identifiers or display names. It
+            is on while the label, or a narrower one, sounds. ``*`` stands for all.
         allow: What may be done through the broker; nothing by default.
 
     Raises:

@@ -85,12 +85,18 @@ class ToldSource:
     def state(self) -> Json:
         """The whole state, in plain values."""
         sounding = {each.label for each in self._open.values()}
-        keys = self.announced.keys
+        keys, chosen = self.announced.keys, self.announced.chosen
+        heard = {label: sounding.intersection(by) for label, by in chosen.items()}
         return {
             "source": self.announced.name,
             "connected": _on(self.connected),
             "paused": _on(self.paused),
-            "on": {keys[label]: _on(label in sounding) for label in self.announced.chosen},
+            "on": {keys[label]: _on(bool(sounds)) for label, sounds in heard.items()},
+            "sounds": {
+                keys[label]: sorted(sounds)
+                for label, sounds in heard.items()
+                if sounds and set(chosen[label]) - {label}
+            },
             "sounding": sorted(sounding),
             "last": self._last,
             "today": self.today,
@@ -98,7 +104,7 @@ class ToldSource:
             "lost_s": round(self.lost_s, 1),
             "thresholds": {
                 keys[label]: round(self.thresholds[label], 4)
-                for label in self.announced.chosen
+                for label in chosen
                 if label in self.thresholds
             },
         }

@@ -11,7 +11,7 @@ from streamclf.notify.mqtt.choose import choose, find_unknown
 from streamclf.notify.mqtt.discovery import AnnouncedSource, Json, platforms
 from streamclf.notify.mqtt.facts import SourceFacts
 from streamclf.notify.mqtt.identity import load_identity, save_identity
-from streamclf.notify.mqtt.names import keys_of_labels
+from streamclf.notify.mqtt.names import keys_of_labels, slug, unused
 from streamclf.notify.mqtt.options import MqttOptions
 from streamclf.notify.mqtt.sink import MqttSink
 from streamclf.notify.mqtt.told import ToldSource
@@ -151,10 +151,7 @@ class ToldSources:
         changed = told is None or self._announced_from.get(id) != announced_from
         if changed:
             self._announced_from[id] = announced_from
-            announced = AnnouncedSource(
-                id, facts.name, dict(facts.labels), choose(facts.labels, options.labels),
-                keys_of_labels(facts.labels), facts.calibration_db is not None,
-            )  # fmt: skip
+            announced = _announce(id, facts, options)
             if told is None:
                 told = ToldSource(announced, self._count_today(facts.name), today)
                 self.by_id[id] = told
@@ -171,7 +168,8 @@ class ToldSources:
         return changed
 
     def _warn_of_labels(self, options: MqttOptions) -> None:
-        unknown = find_unknown((each.labels for each in self._facts.values()), options.labels)
+        sources = ((each.labels, each.vocabulary) for each in self._facts.values())
+        unknown = find_unknown(sources, options.labels)
         if unknown != self._warned:
             self._warned = unknown
             for line in unknown:
@@ -186,3 +184,16 @@ class ToldSources:
                 f"warning: {self._file}: cannot be written: {reason}: after a restart Home "
                 "Assistant will show a new device"
             )
+
+
+def _announce(id: str, facts: SourceFacts, options: MqttOptions) -> AnnouncedSource:
+    """Describe a source as it is announced."""
+    chosen = choose(facts.labels, options.labels, facts.vocabulary)
+    keys = keys_of_labels(facts.labels)
+    names: dict[str, str] = {}
+    for label in sorted(chosen.keys() - keys.keys()):  # it is heard by narrower labels alone
+        keys[label] = unused(slug(label, "sound"), set(keys.values()))
+        names[label] = label if facts.vocabulary is None else facts.vocabulary.show(label)
+    return AnnouncedSource(
+        id, facts.name, dict(facts.labels), chosen, keys, facts.calibration_db is not None, names
+    )

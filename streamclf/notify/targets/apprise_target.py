@@ -291,4 +291,4 @@ def _type(message: Message) -> Any:
     """Kind of message, by which services choose a colour."""
     from apprise import NotifyType
 
-    return NotifyType.INFO if message.on in ("end", "quiet", "test") else NotifyType.WARNING
+    return NotifyType.INFO if message.on in ("end", "quiet", "back", "test") else NotifyType.WARNING

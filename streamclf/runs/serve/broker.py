@@ -81,6 +81,7 @@ def describe_source(stream: ServedStream) -> SourceFacts:
         calibration_db=plan.served.calibration_db,
         state=stream.state,
         paused=stream.paused,
+        vocabulary=engine.vocabulary,
         lost_s=max(health.lost_s - health.lost.get(PAUSED, 0.0), 0.0),
     )
 

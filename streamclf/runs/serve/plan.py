@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from streamclf.core.errors import ModelError, UsageError
+from streamclf.core.errors import ModelError, ProviderError, UsageError
 from streamclf.core.redaction import mask_text, mask_url, one_line
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
@@ -84,6 +84,8 @@ class StreamPlan:
             yield
         except UsageError as error:
             raise UsageError(self.place(str(error))) from error
+        except ProviderError as error:  # it begins with the word provider
+            raise type(error)(self.place(f"--{error}")) from error
         except ModelError as error:
             raise type(error)(self.place(f"--model {error}")) from error
 
@@ -198,8 +200,8 @@ def _or_none(value: float | str | None) -> str:
 def _check_file(path: Path, n_writers: int) -> None:
     if is_template(path):
         raise UsageError(
-            f"--output {path}: {{stem}} and {{dir}} stand for a recording's name, and there is "
-            "none: name a file"
+            f"--output {path}: {{stem}}, {{name}} and {{dir}} stand for a recording's name, and "
+            "there is none: name a file"
         )
     if n_writers > 1 and format_of(path) == "audacity":
         raise UsageError(

@@ -18,6 +18,7 @@ from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
 from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.label_check import Reported
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.make_engine import make_engine
 from streamclf.runs.background_log import log_in_background
@@ -529,14 +530,13 @@ def _ignore_clip(*clip: object) -> None:
 
 def _warn_of_rules(
     plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
-) -> dict[str, dict[str, str]]:
-    """Name what makes rules tell nothing; returns display names by label of each source."""
-    heard = {
-        stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
-        for stream, _, engine in engines
-    }
-    narrower = {stream.name: engine.covering_labels for stream, _, engine in engines}
-    warn_of_rules(plan.notify, heard, narrower)
+) -> dict[str, Reported]:
+    """Name what makes rules tell nothing; returns what each source may report."""
+    heard = {}
+    for stream, _, engine in engines:
+        labels = {label: engine.vocabulary.show(label) for label in engine.reported_labels}
+        heard[stream.name] = Reported(labels, engine.vocabulary)
+    warn_of_rules(plan.notify, heard)
     return heard
 
 

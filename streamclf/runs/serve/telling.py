@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamclf.notify.happenings import SoundHappened
-from streamclf.notify.label_check import describe_covered, describe_unheard
+from streamclf.notify.label_check import Reported, describe_unheard
 from streamclf.notify.notifier import Notifier, Prepared
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.store_history import StoreHistory
@@ -45,14 +45,17 @@ class Telling:
     ) -> None:
         self._plan, self._store, self._page = plan, store, page
         self._streams, self._control = streams, control
-        self._notifier = Notifier(plan, store, StoreHistory(store, say), report=say)
+        self._notifier = Notifier(
+            plan, store, StoreHistory(store, say), report=say,
+            states=lambda: {stream.name: stream.state for stream in streams()},
+        )  # fmt: skip
         self._publisher: MqttPublisher | None = None
 
-    def check(self, heard: Mapping[str, Mapping[str, str]]) -> None:
+    def check(self, heard: Mapping[str, Reported]) -> None:
         """Check what can be told of the broker without it.
 
         Args:
-            heard: What each source may report: display names by label.
+            heard: What each source may report, by its name.
 
         Raises:
             UsageError: A file of its settings cannot be used.
@@ -62,7 +65,8 @@ class Telling:
             from streamclf.runs.serve.broker import check_broker
 
             check_broker(self._plan.mqtt)
-            for line in find_unknown(heard.values(), self._plan.mqtt.labels):
+            sources = ((each.labels, each.vocabulary) for each in heard.values())
+            for line in find_unknown(sources, self._plan.mqtt.labels):
                 say(line)
 
     def start(self, cut: Sequence[SoundHappened]) -> None:
@@ -138,21 +142,14 @@ class Telling:
         self._notifier.close()
 
 
-def warn_of_rules(
-    plan: NotifyPlan,
-    heard: Mapping[str, Mapping[str, str]],
-    narrower: Mapping[str, Mapping[str, Collection[str]]],
-) -> None:
+def warn_of_rules(plan: NotifyPlan, heard: Mapping[str, Reported]) -> None:
     """Name what makes rules tell nothing, or tell it to nobody.
 
     Args:
         plan: The rules and targets.
-        heard: What each source may report: display names by label.
-        narrower: By source and label what covers the label while it sounds.
+        heard: What each source may report, by its name.
     """
     for line in describe_unheard(plan.rules, heard):
-        say(line)
-    for line in describe_covered(plan.rules, heard, narrower):
         say(line)
     if plan.rules and not plan.targets:
         say("warning: rules tell nobody, as there are no targets: a table [[targets]] makes one")

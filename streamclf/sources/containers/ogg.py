@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from streamclf.sources.containers.part import Part
@@ -18,6 +18,9 @@ _MARK = b"OggS"
 _HEAD_BYTES = 27
 _BEGINS, _ENDS = 2, 4
 """Flags of the first and of the last page of a stream."""
+_HOLE_BYTES = 32_768
+"""Bytes between two pages from which on they are hidden: FFmpeg searches 64 kB for the next page,
+and then gives up."""
 
 
 @dataclass
@@ -29,12 +32,14 @@ class _Link:
         serials: Serial numbers of its streams.
         ended: Serial numbers of the streams whose last page was found.
         is_begun: Whether a page followed the first pages of the streams.
+        holes: First byte and end of damaged stretches between its pages.
     """
 
     start: int
     serials: set[bytes]
     ended: set[bytes]
     is_begun: bool = False
+    holes: list[tuple[int, int]] = field(default_factory=list)
 
 
 def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
@@ -60,6 +65,8 @@ def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
             cut_off = "its last page is missing or damaged"
         elif not link.ended >= link.serials:
             remarks = ("its last page has no mark of an end: nothing else says that it is cut",)
+        if n_lost := sum(last - first for first, last in link.holes):
+            remarks += (f"{n_lost} bytes between its pages are damaged",)
         if is_last and not is_torn and end < size:
             remarks += (f"{size - end} bytes behind its last page are no audio",)
         yield Part(
@@ -69,6 +76,7 @@ def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
             kind="OGG",
             cut_off=cut_off,
             remarks=remarks,
+            holes=tuple(link.holes),
         )
 
 
@@ -87,6 +95,8 @@ def _walk(data: mmap.mmap, start: int, size: int) -> tuple[list[_Link], int]:
             links.append(_Link(at if links else start, set(), set()))
         if links:
             link = links[-1]
+            if at - end >= _HOLE_BYTES and end > link.start:
+                link.holes.append((end, at))
             link.serials.add(serial)
             link.is_begun = link.is_begun or not flags & _BEGINS
             if flags & _ENDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +36,7 @@ class Part:
         promised_s: Length in seconds that the header states, where samples cannot be known; else 0.
         cut_off: Evidence in the last bytes that the file is truncated, in words; empty for none.
         remarks: Oddities that cost no audio, one line each.
+        holes: First byte and end of damaged stretches that its decoder is not shown.
     """
 
     start: int = 0
@@ -46,11 +48,12 @@ class Part:
     promised_s: float = 0.0
     cut_off: str = ""
     remarks: tuple[str, ...] = ()
+    holes: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_whole_file(self) -> bool:
         """Whether the part is the whole file, so that a decoder can open it by its path."""
-        return self.start == 0 and self.end is None and not self.head
+        return self.start == 0 and self.end is None and not self.head and not self.holes
 
     def with_header(self, head: bytes, start: int, end: int) -> Part:
         """Return the same part with another header, first byte and end."""
@@ -58,7 +61,7 @@ class Part:
 
     def open(self, file: File) -> PartFile:
         """Open the part as a file."""
-        return PartFile(file, self.start, self.end, self.head)
+        return PartFile(file, self.start, self.end, self.head, self.holes)
 
 
 class PartFile(io.RawIOBase):
@@ -69,18 +72,28 @@ class PartFile(io.RawIOBase):
         start: First byte of the range.
         end: Byte after the range; None for the end of the file.
         head: Header that comes before it.
+        holes: First byte and end of stretches that are left out, in order.
 
     Attributes:
         name: Name of the file, by whose ending FFmpeg tells some formats.
     """
 
-    def __init__(self, file: File, start: int, end: int | None, head: bytes = b"") -> None:
+    def __init__(
+        self,
+        file: File,
+        start: int,
+        end: int | None,
+        head: bytes = b"",
+        holes: Sequence[tuple[int, int]] = (),
+    ) -> None:
         self._file = open_binary(file)
         self.name = file.path.name if isinstance(file, StreamedFile) else "<none>"
         self._head = head
         size = self._file.seek(0, os.SEEK_END)
-        self._start = start
-        self._size = len(head) + max((size if end is None else min(end, size)) - start, 0)
+        stop = max(size if end is None else min(end, size), start)
+        begins, ends = [start, *(hole[1] for hole in holes)], [*(hole[0] for hole in holes), stop]
+        self._pieces = list(zip(begins, ends, strict=True))
+        self._size = len(head) + sum(last - first for first, last in self._pieces)
         self._position = 0
 
     def readable(self) -> bool:
@@ -105,18 +118,26 @@ class PartFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read into a buffer; a read ends at the end of the header, even if there is more room."""
+        """Read into a buffer; a read ends with the header and at a hole, whatever room there is."""
         view = memoryview(buffer).cast("B")
         if self._position < len(self._head):
             data = self._head[self._position : self._position + len(view)]
             view[: len(data)] = data
             n_bytes = len(data)
         else:
-            n_wanted = max(min(len(view), self._size - self._position), 0)
-            self._file.seek(self._start + self._position - len(self._head))
-            n_bytes = self._file.readinto(view[:n_wanted]) or 0
+            at, n_left = self._find(self._position - len(self._head))
+            self._file.seek(at)
+            n_bytes = self._file.readinto(view[: min(len(view), n_left)]) or 0
         self._position += n_bytes
         return n_bytes
+
+    def _find(self, position: int) -> tuple[int, int]:
+        """Return the byte of the file at a position behind the header, and the bytes to its end."""
+        for first, last in self._pieces:
+            if position < last - first:
+                return first + position, last - first - position
+            position -= last - first
+        return last, 0
 
     def close(self) -> None:
         """Close the file."""

@@ -32,7 +32,7 @@ class Backend(Protocol):
     """An audio system; only one thread at a time may call it."""
 
     def list_devices(self) -> list[InputDevice]:
-        """List the devices that can record, as of the last `reset`."""
+        """List the devices that can record, as of the last `reset` or `refresh`."""
         ...
 
     def open(
@@ -68,6 +68,16 @@ class Backend(Protocol):
 
     def reset(self) -> None:
         """Update the list of devices; no stream may be open."""
+        ...
+
+    def refresh(self) -> bool:
+        """Update the list of devices if others are there by now; no stream may be open.
+
+        Unlike `reset`, it leaks nothing where the devices are the same, however often it is called.
+
+        Returns:
+            Whether the list has changed.
+        """
         ...
 
     def abandon(self) -> None:

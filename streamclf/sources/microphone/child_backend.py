@@ -95,6 +95,11 @@ class ChildBackend:
         """Forget the list of devices; each process finds those that are there."""
         self._listed = None
 
+    def refresh(self) -> bool:
+        """Ask a new process which devices are there, see `Backend.refresh`."""
+        before, self._listed = self._listed, None
+        return self.list_devices() != before
+
     def abandon(self) -> None:
         """End the process that records, so that nothing hangs at exit."""
         if self._stream is not None:

@@ -82,6 +82,15 @@ class Connector:
         """
         # An earlier call that timed out may have opened a stream in the end.
         self.close()
+        try:
+            return self._connect(sample_rate)
+        except DeviceError:
+            # What was never open is no lost device, which `probe` would search for.
+            if self._lost is not None or not self._backend.refresh():
+                raise
+        return self._connect(sample_rate)
+
+    def _connect(self, sample_rate: int) -> Connection:
         device = self._find()
         channels = self._n_channels(device)
         refusal = ""

@@ -7,13 +7,16 @@ These observations of PortAudio (19.6, ALSA, with PulseAudio behind it) decide h
 - When the sound server dies, the stream ends: the finished callback is called at once.
 - When the server freezes, no callback is called any more, aborting the stream takes 30 s, and
   closing it may never return. So all calls are made by one thread, with a deadline.
-- PortAudio lists devices when it is initialised; only a new initialisation finds new devices.
+- PortAudio lists devices when it is initialised; only a new initialisation finds new devices. A
+  microphone that was not there when the process began is found by that alone.
 - PortAudio and ALSA write about failures to standard error, from C.
 """
 
 from __future__ import annotations
 
 import atexit
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +27,10 @@ from streamclf.sources.microphone.backend import Callback, OpenStream
 from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.probe import probe
+
+FRESH_S = 0.4
+"""Seconds after an initialisation in which the list of devices counts as current."""
+_initialised_at = -FRESH_S
 
 
 class PortAudioBackend:
@@ -111,8 +118,28 @@ class PortAudioBackend:
             while sounddevice._initialized:
                 sounddevice._terminate()
             sounddevice._initialize()
+            _note_initialised(time.monotonic())
         except sounddevice.PortAudioError as error:
             raise DeviceError(f"PortAudio cannot start: {error}") from error
+
+    def refresh(self) -> bool:
+        """Initialise PortAudio again if another process sees other devices, see `Backend.refresh`.
+
+        Raises:
+            DeviceError: PortAudio cannot be initialised.
+        """
+        from streamclf.sources.microphone.child_backend import ChildBackend  # it needs this module
+
+        if time.monotonic() - _initialised_at < FRESH_S:
+            return False
+        try:
+            there = ChildBackend().list_devices()
+        except DeviceError:  # nothing can be told of them
+            return False
+        if there == self.list_devices():
+            return False
+        self.reset()
+        return True
 
     def abandon(self) -> None:
         """Keep sounddevice from terminating PortAudio at exit, which would hang too."""
@@ -205,6 +232,7 @@ def _import_sounddevice(wanted: str = "microphone") -> Any:
     Raises:
         DeviceError: There is no PortAudio library, or it does not start.
     """
+    known = "sounddevice" in sys.modules
     try:
         import sounddevice
     except OSError as error:
@@ -214,4 +242,11 @@ def _import_sounddevice(wanted: str = "microphone") -> Any:
         ) from error
     except Exception as error:
         raise DeviceError(f"PortAudio cannot start: {error}") from error
+    if not known:
+        _note_initialised(time.monotonic())
     return sounddevice
+
+
+def _note_initialised(now: float) -> None:
+    global _initialised_at
+    _initialised_at = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -78,7 +79,8 @@ class Decoder:
         except av.EOFError as error:
             raise StreamError("ends before any audio came") from error
         except (*self._errors, ValueError) as error:
-            raise StreamError(f"is no audio that FFmpeg can open: {self._why(error)}") from error
+            told, advice = _tell_refusal(error) if _is_url(source) else (_NO_AUDIO, "")
+            raise StreamError(f"{told}: {self._why(error)}{advice}") from error
         self._remark = ""
         self._stream = self._choose(first_track)
         self._stream.thread_type = "AUTO"
@@ -254,6 +256,9 @@ class Decoder:
         return _reason(error)
 
 
+_UNREACHABLE = (errno.EIO, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH)
+"""What FFmpeg says of a host that has no address, or that does not answer."""
+_NO_AUDIO = "is no audio that FFmpeg can open"
 _SLACK_S = {
     "matroska": 0.5,
     "mov": 0.5,
@@ -463,10 +468,35 @@ class _FrameTimeline:
 
 
 def _waveform(frame: Any) -> Waveform:
-    samples = frame.to_ndarray()
+    if frame.format.name in ("s64", "s64p"):  # PyAV makes no array of these
+        planes = [np.frombuffer(bytes(plane), np.int64) for plane in frame.planes]
+        samples = np.stack(planes)[:, : frame.samples * len(frame.layout.channels) // len(planes)]
+    else:
+        samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
     return np.ascontiguousarray(to_float(samples))
+
+
+def _is_url(source: object) -> bool:
+    return isinstance(source, str) and "://" in source
+
+
+def _tell_refusal(error: BaseException) -> tuple[str, str]:
+    """What a stream does that cannot be opened, and what somebody may do about it."""
+    import av
+
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return "refuses", "; give the user and the password as USER:PASSWORD@HOST"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "has no stream there", "; check the path"
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return "cannot be reached", "; rtsp://, http:// and https:// are usual"
+    if isinstance(error, ConnectionRefusedError):
+        return "cannot be reached", "; is it switched on, and the port right?"
+    if getattr(error, "errno", None) in _UNREACHABLE:
+        return "cannot be reached", "; check the host's name, and the network"
+    return _NO_AUDIO, ""
 
 
 def _reason(error: BaseException) -> str:

@@ -6,22 +6,17 @@ import fnmatch
 import functools
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamclf.core.audio_endings import SUFFIXES
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import RecordingError
 from streamclf.core.find_audio_files import FolderWalk, is_hidden
 from streamclf.core.text_format import format_count
+from streamclf.sources.recording.passed_over import describe_passed_over
 from streamclf.sources.recording.playlists import check_name
-
-SUFFIXES = frozenset(
-    """.wav .wave .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64
-    .voc .sph .webm .m4a .m4b .aac .mp4 .m4v .mov .mkv .mka .wma .wmv .asf .avi .3gp .amr .ac3
-    .wv .ape .tta .mpg .mpeg .ts .flv""".split()
-)
-"""Endings of the files taken from a folder; a file named by itself may have any ending."""
 
 
 @dataclass
@@ -69,7 +64,7 @@ def find_recordings(names: Iterable[str]) -> FoundRecordings:
             found.update(dict.fromkeys(finder.expand(name)))
         except RecordingError as error:
             finder.add_error(error)
-    finder.report_failures()
+    finder.report_left_out(found)
     return FoundRecordings(list(found), finder.errors, finder.notes, finder.unread)
 
 
@@ -85,6 +80,7 @@ class _Finder:
         self.errors: list[RecordingError] = []
         self.notes: list[str] = []
         self._walk = FolderWalk()
+        self._passed_over: dict[Path, str] = {}
         self.unread: dict[Path, str] = {}
 
     def add_error(self, error: RecordingError) -> None:
@@ -92,8 +88,12 @@ class _Finder:
         if str(error) not in map(str, self.errors):
             self.errors.append(error)
 
-    def report_failures(self) -> None:
-        """Add an error for each unreadable path, and a note for each broken link."""
+    def report_left_out(self, found: Container[Path]) -> None:
+        """Add an error for each unreadable path, and notes of links and audio left out.
+
+        Args:
+            found: The recordings, which may have been named beside a folder that left them out.
+        """
         self.unread.update(self._walk.failures)
         for path, reason in self.unread.items():
             self.add_error(
@@ -101,6 +101,10 @@ class _Finder:
             )
         for path in self._walk.broken_links:
             self.notes.append(f"warning: {path}: is a link to what is not there, and left out")
+        for where in dict.fromkeys(self._passed_over.values()):
+            files = [path for path, name in self._passed_over.items() if name == where]
+            left = [path for path in sorted(files) if path not in found]
+            self.notes += describe_passed_over(where, left)
 
     def expand(self, name: str) -> list[Path]:
         """Return the recordings that a name stands for.
@@ -126,7 +130,7 @@ class _Finder:
 
     def _in_folder(self, name: str, path: Path) -> list[Path]:
         known, n_failures = self._walk.has_walked(path), len(self._walk.failures)
-        every = self._walk.files(path, SUFFIXES)
+        every = self._files(name, path)
         failed = len(self._walk.failures) > n_failures
         files = [file for file in every if not is_clip(file)]
         if every and not files:
@@ -142,7 +146,19 @@ class _Finder:
         return files
 
     def _below(self, folder: Path) -> list[Path]:
-        return self._leave_out_clips(folder, self._walk.files(folder, SUFFIXES))
+        return self._leave_out_clips(folder, self._files(str(folder), folder))
+
+    def _files(self, name: str, folder: Path) -> list[Path]:
+        """Return the files below a folder that have a recording's ending, and keep the others."""
+        files = self._walk.files(folder, SUFFIXES)
+        self._keep_passed_over(name, self._walk.passed_over)
+        self._walk.passed_over.clear()
+        return files
+
+    def _keep_passed_over(self, name: str, files: Iterable[Path]) -> None:
+        """Keep files of other endings, under the name by which they were found first."""
+        for path in files:
+            self._passed_over.setdefault(path, name)
 
     def _leave_out_clips(self, folder: Path, files: Sequence[Path]) -> list[Path]:
         """Return the files that are not clips written by streamclf."""
@@ -167,6 +183,8 @@ class _Finder:
         alone = [
             match for match in matches if match.suffix.lower() in SUFFIXES and match not in folders
         ]
+        by_ending = {*alone, *folders}
+        self._keep_passed_over(name, [match for match in matches if match not in by_ending])
         if "**" in parts:
             alone = self._leave_out_clips(base, alone)
         below = {folder: self._below(folder) for folder in folders}

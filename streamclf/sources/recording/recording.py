@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import soundfile
 
+from streamclf.core.audio_endings import UNREADABLE
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.sources.base import RESULTS_KEPT, Source
@@ -322,7 +323,7 @@ def _why_unreadable(error: OSError) -> str:
 
 def _open(path: File, part: Part) -> SndfileReader | Decoder:
     """Open a part with the library that can read it."""
-    if part.reader == "ffmpeg":
+    if part.reader == "ffmpeg" or (part.reader == "any" and _is_mpeg(path, part)):
         try:
             return _open_decoder(path, part)
         except RecordingError:
@@ -343,12 +344,20 @@ def _open(path: File, part: Part) -> SndfileReader | Decoder:
 
 def _open_instead(path: File, part: Part) -> SndfileReader | None:
     """Open a part that FFmpeg refuses by libsndfile; None where that fails as well."""
+    if _is_mpeg(path, part):
+        return None  # libmpg123 would search it in vain, and write to standard error
     with suppress(soundfile.LibsndfileError, TypeError):
         reader = SndfileReader(path, part)
         if not reader.is_empty:
             return reader
         reader.close()
     return None
+
+
+def _is_mpeg(path: File, part: Part) -> bool:
+    """Whether libsndfile would take a part for MPEG audio, by its frames or its name alone."""
+    by_name = not part.kind and pure_path(path).suffix.lower() in (".mp3", ".mp2", ".mp1")
+    return part.kind == "MP3" or by_name
 
 
 def _open_decoder(path: File, part: Part, first_track: int = 0) -> Decoder:
@@ -370,7 +379,16 @@ def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
         return FILE_PLAYLIST
     if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
         return "holds text, not audio"
-    if part.kind in ("MP3", "OGG"):
+    if pure_path(path).suffix.lower() == ".onnx":
+        return "is a model, not a recording: --model takes it"
+    if not any(head):
+        return (
+            "begins with zeros where its header should be: its recorder did not finish it, or the "
+            "card lost it"
+        )
+    if maker := UNREADABLE.get(pure_path(path).suffix.lower()):
+        return f"is in a coding that only the program of {maker} reads: convert it to WAV with that"
+    if part.kind == "OGG" or _is_mpeg(path, part):
         if "stream" in str(error):
             return str(error)
         return f"the header is damaged or cut short ({error})"
@@ -382,7 +400,10 @@ def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
                 f"the header is damaged or cut short ({clean_reason(sndfile_error.error_string)})"
             )
     except TypeError:
-        return "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
+        return (
+            "headerless audio: streamclf listen --source - --raw FORMAT:RATE:CHANNELS < FILE "
+            "hears it"
+        )
     return f"{error}; it may be damaged or cut short"
 
 

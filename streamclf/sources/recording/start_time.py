@@ -3,11 +3,13 @@
 These are tried in turn:
 
 - GUANO (Wildlife Acoustics, Titley, Pettersson, ...): a chunk ``guan``, its ``Timestamp``;
+- WAMD (Song Meters, EMTouch): a chunk ``wamd``, its field 5;
 - AudioMoth's comment, ``Recorded at 19:17:30 10/12/2021 (UTC+1) by AudioMoth ...``;
 - Broadcast WAV (Zoom, Sound Devices, Tascam, ...): a chunk ``bext``, date and time of origination;
 - the name (`streamclf.sources.recording.times_in_names`): ``20240601_043000``, ``5F0E1A2C``, ...
 
-Sources: guano-md.org, EBU Tech 3285 (Broadcast WAV), openacousticdevices.info.
+Sources: guano-md.org and its wamd2guano (fields of WAMD), EBU Tech 3285 (Broadcast WAV),
+openacousticdevices.info.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ _MAX_CHUNK_BYTES = 65_536
 
 _MAX_CHUNKS = 1000
 
+_WAMD_TIME = 5
 _GUANO = re.compile(r"^\s*Timestamp\s*:\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
 _AUDIOMOTH = re.compile(
     r"Recorded at (\d\d):(\d\d):(\d\d)(\.\d{1,6})? (\d\d)/(\d\d)/(\d{4})(?: \(UTC([^)]*)\))?"
@@ -47,6 +50,7 @@ def recorded_at(path: File, comment: str = "") -> datetime | None:
     chunks = _read_chunks(path)
     times = (
         _from_guano(chunks.get(b"guan", b"").decode("utf-8", "replace")),
+        _from_wamd(chunks.get(b"wamd", b"")),
         _from_comment(comment),
         _from_broadcast(chunks.get(b"bext", b"").decode("latin-1")),
         time_in_name(pure_path(path)),
@@ -56,10 +60,24 @@ def recorded_at(path: File, comment: str = "") -> datetime | None:
 
 def _from_guano(text: str) -> datetime | None:
     found = _GUANO.search(text)
-    if found is None:
-        return None
+    return _from_iso(found[1]) if found else None
+
+
+def _from_wamd(chunk: bytes) -> datetime | None:
+    """Read the time from fields of a number, a length and that many bytes."""
+    at = 0
+    while at + 6 <= len(chunk):
+        number, size = struct.unpack_from("<HI", chunk, at)
+        at += 6
+        if number == _WAMD_TIME:
+            return _from_iso(chunk[at : at + size].decode("latin-1").strip("\0 "))
+        at += size
+    return None
+
+
+def _from_iso(text: str) -> datetime | None:
     try:
-        return plausible_time(datetime.fromisoformat(found[1]))
+        return plausible_time(datetime.fromisoformat(text))
     except ValueError:
         return None
 
@@ -79,7 +97,7 @@ def _from_broadcast(chunk: str) -> datetime | None:
 
 
 def _read_chunks(path: File) -> dict[bytes, bytes]:
-    """Read the chunks ``guan`` and ``bext`` of a WAV file; empty for other files."""
+    """Read the chunks that may hold the time of a WAV file; empty for other files."""
     try:
         if isinstance(path, StreamedFile):
             with path.open() as streamed:
@@ -100,7 +118,7 @@ def _walk(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         if len(head) < 8:
             return
         name, (size,) = head[:4], struct.unpack("<I", head[4:])
-        if name in (b"guan", b"bext", b"ds64") and size <= _MAX_CHUNK_BYTES:
+        if name in (b"guan", b"wamd", b"bext", b"ds64") and size <= _MAX_CHUNK_BYTES:
             chunk = file.read(size)
             if name == b"ds64" and len(chunk) >= 16:
                 (data_bytes,) = struct.unpack("<Q", chunk[8:16])

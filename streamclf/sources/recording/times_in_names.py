@@ -31,7 +31,7 @@ from pathlib import PurePath
 YEARS = range(1970, 2200)
 
 _SECONDS = r"(?P<h>\d\d)(?P<colon>[-_.:]?)(?P<m>\d\d)(?P=colon)(?P<s>\d\d)"
-_DATE = r"(?<!\d)(?P<Y>\d{4})(?P<dash>[-_]?)(?P<M>\d\d)(?P=dash)(?P<D>\d\d)"
+_DATE = r"(?<!\d)(?P<Y>\d{4})(?P<dash>[-_.]?)(?P<M>\d\d)(?P=dash)(?P<D>\d\d)"
 
 _ISO = re.compile(
     _DATE + "T" + _SECONDS + r"(?:[.,](?P<f>\d{1,6})|(?P<ms>\d{3})(?=Z))?"

@@ -105,6 +105,7 @@ class FakeBackend:
         open_attempts: Times of all calls of `open`, in seconds of the clock.
         n_resets: Number of calls of `reset`.
         probes: Times of all calls of `probe`, in seconds of the clock.
+        refreshed: Times of all calls of `refresh`, in seconds of the clock.
         hangs: Whether every call hangs.
         abandoned: Whether `abandon` was called.
     """
@@ -123,6 +124,7 @@ class FakeBackend:
         self.open_attempts: list[float] = []
         self.n_resets = 0
         self.probes: list[float] = []
+        self.refreshed: list[float] = []
         self.hangs = False
         self.abandoned = False
         self._seen = list(devices)
@@ -185,6 +187,14 @@ class FakeBackend:
         """Update the list of devices."""
         self.n_resets += 1
         self._seen = list(self.devices)
+
+    def refresh(self) -> bool:
+        """Update the list of devices if it is an old one."""
+        self.refreshed.append(self.clock.now())
+        if self._seen == self.devices:
+            return False
+        self.reset()
+        return True
 
     def abandon(self) -> None:
         """Record that the microphone gave up on a call."""

@@ -123,6 +123,10 @@ class SimulatedBackend:
     def reset(self) -> None:
         """Do nothing, because the list of devices is always current."""
 
+    def refresh(self) -> bool:
+        """The list is current, so nothing changes."""
+        return False
+
     def abandon(self) -> None:
         """Do nothing, because no call hangs."""
 

@@ -41,6 +41,8 @@ MAX_STEP = 127
 MAX_SCORE_STEP = 65_535
 """Step of a score of 1."""
 UNDATED = "undated"
+MOST_DRIFT_S = 2.0
+"""Difference of a clock and the count of samples from one kept window to the next."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -119,6 +121,19 @@ def record_type(size: int, n_scores: int = 0) -> np.dtype[Any]:
         ("time_us", "<i8"), ("position", "<i8"), ("n_samples", "<u4"), ("energy", "<u4"),
         ("values", "i1", (size,)), ("labels", "<u2", (n_scores,)), ("scores", "<u2", (n_scores,)),
     ])  # fmt: skip
+
+
+def follows(header: FeatureHeader, last: np.void, first: np.void) -> bool:
+    """Whether the first record of a day goes on with what the last one of the day before ended.
+
+    A run that began anew in between may have positions beyond those of the run before. Then they do
+    not fit its times.
+    """
+    n_samples = int(first["position"]) - int(last["position"])
+    passed_us = int(first["time_us"]) - int(last["time_us"])
+    known = last["time_us"] != NO_TIME and first["time_us"] != NO_TIME
+    drift_us = abs(passed_us - n_samples / header.sample_rate * 1e6)
+    return bool(known) and n_samples > 0 and drift_us <= MOST_DRIFT_S * 1e6
 
 
 def write_header(header: FeatureHeader) -> bytes:

@@ -6,12 +6,15 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 from streamclf.store.browse import Entry, find_within
-from streamclf.store.features.layout import known_time
+from streamclf.store.features.layout import FeatureHeader, follows, known_time
 from streamclf.store.queries import local_time
 from streamclf.teach.search.scan import Found, Part
 
+Window: TypeAlias = tuple[int, int]
+"""A window: the number of its part, and its place among the records of that."""
 NEARLY = 0.2
 """Neighbours whose likeness is lower than the best one's by at most this belong to its moment."""
 
@@ -103,24 +106,21 @@ def join_windows(
         n_moments: Most moments.
         left_out: A stretch whose windows are not among them.
     """
-    known: dict[int, dict[int, float]] = {}
-    for number, place, value in zip(
-        found.parts.tolist(), found.places.tolist(), found.likeness.tolist(), strict=True
-    ):
-        known.setdefault(number, {})[place] = value
+    windows = [*zip(found.parts.tolist(), found.places.tolist(), strict=True)]
+    known = dict(zip(windows, found.likeness.tolist(), strict=True))
+    line = _Line(parts)
     moments: list[Moment] = []
     taken: dict[str, list[tuple[int, int]]] = {}
-    for number, place in zip(found.parts.tolist(), found.places.tolist(), strict=True):
+    for window in windows:
         if len(moments) == n_moments:
             break
-        part = parts[number]
-        first, last = _reach(part, known[number], place)
-        moment = _describe(part, first, last, known[number][place])
+        first, last = _reach(line, known, window)
+        moment = _describe(parts, first, last, known[window])
         begin, end = _span(moment)
         if left_out is not None and left_out.holds(moment.stream, begin, end):
             continue
         timeless = not moment.recording and moment.time_us is None
-        spans = taken.setdefault(f"{number if timeless else ''} {moment.stream}", [])
+        spans = taken.setdefault(f"{window[0] if timeless else ''} {moment.stream}", [])
         if any(begin < other_end and end > other_begin for other_begin, other_end in spans):
             continue
         spans.append((begin, end))
@@ -128,34 +128,65 @@ def join_windows(
     return moments
 
 
-def _reach(part: Part, known: dict[int, float], place: int) -> tuple[int, int]:
-    """Return the first and the last place of the windows that belong to one."""
-    lowest = known[place] - NEARLY
-    ends = [place, place]
+class _Line:
+    """The order of windows in time, from one day's file to the next one's.
+
+    Args:
+        parts: What was searched, the days of a source in their order.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._next: dict[int, int] = {}
+        newest: dict[FeatureHeader, int] = {}
+        for number, part in enumerate(parts):
+            header = part.file.header
+            if header.recording:
+                continue
+            before = newest.get(header)
+            if before is not None and follows(header, parts[before].records[-1], part.records[0]):
+                self._next[before] = number
+            newest[header] = number
+        self._former = {number: before for before, number in self._next.items()}
+
+    def neighbour(self, window: Window, step: int) -> Window | None:
+        """The window before (``step`` -1) or behind (1) one; None if it does not overlap it."""
+        number, place = window[0], window[1] + step
+        if place < 0:
+            number = self._former.get(number, -1)
+            place = len(self._parts[number].records) - 1
+        elif place == len(self._parts[number].records):
+            number, place = self._next.get(number, -1), 0
+        if number < 0:
+            return None
+        here, there = (self._parts[part].records[k] for part, k in (window, (number, place)))
+        early, late = (here, there) if step > 0 else (there, here)
+        distance = int(late["position"]) - int(early["position"])
+        return (number, place) if 0 < distance <= int(early["n_samples"]) else None
+
+
+def _reach(line: _Line, known: dict[Window, float], window: Window) -> tuple[Window, Window]:
+    """Return the first and the last of the windows that belong to one."""
+    lowest = known[window] - NEARLY
+    ends = [window, window]
     for side, step in enumerate((-1, 1)):
-        while known.get(ends[side] + step, -2.0) >= lowest and _adjoins(
-            part, min(ends[side], ends[side] + step)
-        ):
-            ends[side] += step
+        while (other := line.neighbour(ends[side], step)) is not None:
+            if known.get(other, -2.0) < lowest:
+                break
+            ends[side] = other
     return ends[0], ends[1]
 
 
-def _adjoins(part: Part, place: int) -> bool:
-    """Whether a window overlaps the next one."""
-    here, following = part.records[place], part.records[place + 1]
-    distance = int(following["position"]) - int(here["position"])
-    return 0 < distance <= int(here["n_samples"])
-
-
-def _describe(part: Part, first: int, last: int, likeness: float) -> Moment:
-    header, records = part.file.header, part.records
-    onset, time_us = int(records["position"][first]), int(records["time_us"][first])
+def _describe(parts: Sequence[Part], first: Window, last: Window, likeness: float) -> Moment:
+    header = parts[first[0]].file.header
+    begin, end = (parts[number].records[place] for number, place in (first, last))
+    onset, time_us = int(begin["position"]), int(begin["time_us"])
     return Moment(
         header.source,
         header.recording,
         header.sample_rate,
         onset,
-        int(records["position"][last]) + int(records["n_samples"][last]),
+        int(end["position"]) + int(end["n_samples"]),
         known_time(time_us),
         round(likeness, 4),
     )

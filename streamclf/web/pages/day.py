@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from streamclf.core.redaction import one_line
 from streamclf.store.days import (
     count_table,
     find_day_before,
@@ -16,6 +17,7 @@ from streamclf.store.days import (
     place_time,
 )
 from streamclf.store.names import list_sources
+from streamclf.store.told import ToldMessage, list_told
 from streamclf.web.asking import ask, now, understands
 from streamclf.web.charts import draw_heard, draw_levels, draw_map, list_missing
 from streamclf.web.context import WebContext
@@ -27,6 +29,8 @@ N_LABELS = 20
 """Most labels of the map, if not all are asked for."""
 MOST_LABELS = 40
 """Most labels of the map, if more are asked for: still more make no page that can be read."""
+N_TOLD = 6
+"""Most messages of rules in the list."""
 N_GAPS = 12
 """Most gaps in the list."""
 WEEK_DAYS = 7
@@ -65,6 +69,7 @@ def describe_day(
     table = count_table(store, first, last)
     levels = levels_of_days(store, first, last)
     gaps = list_gaps(store, first, last)
+    told, n_told = list_told(store, first, last, N_TOLD)
     before = None if table.labels else find_day_before(store, first)
     n_past = sum(1 for begin in table.begins if begin <= present)
     return {
@@ -93,9 +98,32 @@ def describe_day(
         "levels": draw_levels(levels, list_sources(store), first, last),
         "gaps": list_missing(gaps, N_GAPS),
         "n_more_gaps": max(len(gaps) - N_GAPS, 0),
+        "told": [describe_told(each, n_days) for each in told],
+        "n_more_told": n_told - len(told),
         "before": before,
         "before_text": tell_date(before) if before else "",
         "day_name": tell_date,
+    }
+
+
+def describe_told(message: ToldMessage, n_days: int) -> dict[str, Any]:
+    """Describe a message: when and what was told, to whom, and what did not arrive.
+
+    Args:
+        message: The message.
+        n_days: Number of days that are shown; the day is told beside the time of several.
+    """
+    missing = [f"not yet to {one_line(name)}" for name in message.waiting]
+    missing += [
+        one_line(f"never to {name}" + (f": {reason}" if reason else ""))
+        for name, reason in message.failed
+    ]
+    return {
+        "day": f"{message.told:%a} {message.told.day}" if n_days > 1 else "",
+        "when": f"{message.told:%H:%M:%S}",
+        "text": one_line(message.text),
+        "to": f"to {', '.join(map(one_line, message.sent))}" if message.sent else "",
+        "missing": "; ".join(missing),
     }
 
 

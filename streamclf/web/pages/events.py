@@ -25,7 +25,7 @@ from streamclf.store.browse import (
 )
 from streamclf.store.clips import keep_clip
 from streamclf.store.days import place_time
-from streamclf.store.names import list_labels, list_sources, shorten_names
+from streamclf.store.names import list_labels, list_sources, read_vocabulary, shorten_names
 from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import list_said_labels, review_event
 from streamclf.store.said_labels import find_said_label
@@ -156,9 +156,13 @@ _REVIEWED = {"right": "said right", "wrong": "said wrong", "not": "nothing said 
 
 
 def list_names(store: sqlite3.Connection) -> list[str]:
-    """List all sounds that may be chosen: those that were heard, and those that people named."""
-    names = LabelNames(store)
-    every = {*list_labels(store), *list_said_labels(store)}
+    """List all sounds that may be chosen: those that were heard, or that people named.
+
+    Broader ones are among them, because they mean what was heard as well.
+    """
+    names, vocabulary, heard = LabelNames(store), read_vocabulary(store), list_labels(store)
+    broader = {broad for label in heard for broad in vocabulary.broader_than(label)}
+    every = {*heard, *broader, *list_said_labels(store)}
     return sorted({names(label) for label in every}, key=str.casefold)
 
 

@@ -39,7 +39,7 @@ async def show(request: web.Request) -> web.Response:
         request, "now.html", page="now", snapshot=snapshot, sounding=sounding,
         ended=snapshot["ended"][:N_ENDED], troubles=snapshot["troubles"][:N_TROUBLES],
         time=_clock(now_ms), clock=_clock, length=_length, fraction=fraction, words=STATE_WORDS,
-        template=_EMPTY, level=tell_level,
+        template=_EMPTY, level=tell_level, mark=mark,
         sound_path=PATH if request.app[LISTENING].is_allowed else "",
     )  # fmt: skip
 
@@ -55,6 +55,11 @@ _EMPTY: dict[str, Any] = {
 def fraction(db: float | None) -> float:
     """Place of a level on its meter, 0..1."""
     return 0.0 if db is None else round(min(max(1 - db / LOWEST_DB, 0.0), 1.0), 3)
+
+
+def mark(threshold: float | None) -> float:
+    """Place of a threshold on the bar of a score; outside where there is none."""
+    return -9 if threshold is None else round(min(100 * threshold, 98.5), 1)
 
 
 def tell_level(source: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
 from streamclf.store.browse import find_best
 from streamclf.store.days import LabelTotal, count_days, count_labels, place_time, try_thresholds
-from streamclf.store.names import list_labels, list_sources, shorten_names
+from streamclf.store.names import list_labels, list_sources, read_vocabulary, shorten_names
 from streamclf.store.reviews import count_verdicts
 from streamclf.web.asking import ask, now, understands
 from streamclf.web.charts import draw_columns
@@ -71,11 +71,13 @@ def describe_all(
     """Describe the sounds of the last days."""
     today = place_time(store, moment).date()
     table = count_labels(store, today - timedelta(days=n_days - 1), today)
-    names = LabelNames(store)
+    names, meant = LabelNames(store), read_vocabulary(store).meant(wanted)
     fitting = [
         each
         for each in table.labels
-        if wanted.casefold() in names(each.label).casefold() or wanted in each.label
+        if wanted.casefold() in names(each.label).casefold()
+        or wanted in each.label
+        or each.label in meant
     ]
     shown = fitting[: MOST_LABELS if everything else N_LABELS]
     most = max((each.n_events for each in shown), default=1)
@@ -83,7 +85,7 @@ def describe_all(
     earlier = [
         names(label)
         for label in list_labels(store)
-        if label not in heard and wanted.casefold() in names(label).casefold()
+        if label not in heard and (wanted.casefold() in names(label).casefold() or label in meant)
     ]
     return {
         "n_days": n_days,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,15 @@ from streamclf.store.said_labels import find_said_label
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.kept_moments import KeptMoment, moment_of, parse_moment
 from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip
-from streamclf.teach.teaching import AT_MOST, FEW, Sound, find_sound, tell_duration, tell_times
+from streamclf.teach.teaching import (
+    AT_MOST,
+    FEW,
+    Sound,
+    advise_more,
+    find_sound,
+    tell_duration,
+    tell_times,
+)
 from streamclf.web.asking import ask, change, now, understands
 from streamclf.web.bodies import read_form
 from streamclf.web.context import CONTEXT, WebContext
@@ -222,11 +230,11 @@ def _tell(learned: Learned, names: LabelNames) -> Iterator[str]:
     )
     if lesson.heard_as and not learned.sound.silences:
         named = ", ".join(f"{names(label)} ({n})" for label, n in lesson.heard_as)
-        yield f"{learned.card.name} takes the examples for {named}, and goes on to do so."
+        yield f"{learned.card.name} takes the examples for {named}, and goes on doing so."
     way = "with each example left out in turn" if n_examples > 1 else "made of the one example"
     yield f"In scenes with noise and rooms, {way}, it finds {lesson.n_found} of {lesson.n_scenes}."
-    if n_examples < FEW:
-        yield f"{FEW} examples or more, of different days, make it surer."
+    if advice := advise_more(n_examples):
+        yield advice
 
 
 def _tell_past(learned: Learned) -> str:
@@ -252,7 +260,7 @@ def _describe_past(
     against = set() if task is None else set(task.order.against)
     rows = []
     for event in sorted(learned.made.lesson.past_events, key=lambda each: -each.score)[:N_PAST]:
-        entry = _find_heard(store, event, learned.card.sample_rate)
+        entry = _find_heard(store, event, learned.card.sample_rate, silenced, examples | against)
         described = None if entry is None else describe_entry(entry, shown, names, today)
         when = f"{event.onset_s:,.1f} s from the start"
         if event.onset_us is not None:
@@ -302,8 +310,18 @@ def _find_mark(moment: KeptMoment, learned: Learned) -> tuple[str, str]:
     return moment.name, ""
 
 
-def _find_heard(store: sqlite3.Connection, event: PastEvent, sample_rate: int) -> Entry | None:
-    """Find the event of the store that sounded then, best one that can be played."""
+def _find_heard(
+    store: sqlite3.Connection,
+    event: PastEvent,
+    sample_rate: int,
+    silenced: Sequence[str],
+    marked: Collection[int],
+) -> Entry | None:
+    """Find the event of the store that sounded then.
+
+    Of several labels that were told of one sound, the best is one that can be reviewed and played,
+    and that was marked before.
+    """
     found: list[Entry] = []
     if event.onset_us is not None:
         end_us = event.onset_us + round((event.offset_s - event.onset_s) * 1e6)
@@ -312,16 +330,19 @@ def _find_heard(store: sqlite3.Connection, event: PastEvent, sample_rate: int) -
         places = (round(event.onset_s * sample_rate), round(event.offset_s * sample_rate))
         found = find_within(store, "", event.source, places, None)
 
-    def common(entry: Entry) -> tuple[bool, float]:
+    def fitness(entry: Entry) -> tuple[bool, bool, bool, float]:
         own = entry.event
         begin_s = own.onset_s
         if event.onset_us is not None and own.onset_us is not None:
             begin_s = event.onset_s + (own.onset_us - event.onset_us) / 1e6
-        end_s = begin_s + (own.offset_s or own.onset_s + 1) - own.onset_s
+        length_s = (own.offset_s or own.onset_s + 1) - own.onset_s
+        common_s = min(begin_s + length_s, event.offset_s) - max(begin_s, event.onset_s)
         can_play = entry.clip is not None and entry.clip.is_there
-        return can_play, min(end_s, event.offset_s) - max(begin_s, event.onset_s)
+        half_s = 0.5 * min(length_s, event.offset_s - event.onset_s)
+        was_marked = own.row in marked and common_s >= half_s
+        return _can_review(entry, silenced), can_play, was_marked, common_s
 
-    return max(found, key=common, default=None)
+    return max(found, key=fitness, default=None)
 
 
 async def begin(request: web.Request) -> web.StreamResponse:

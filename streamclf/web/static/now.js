@@ -85,6 +85,7 @@ class Card {
       row.classList.toggle("above", sound.above);
       write(row.querySelector(".what"), sound.name);
       row.querySelector("rect").setAttribute("width", scored ? 100 * sound.score : 0);
+      row.querySelector(".needed").setAttribute("x", sound.threshold === null ? -9 : Math.min(100 * sound.threshold, 98.5));
       write(row.querySelector(".much"), scored ? `${Math.round(100 * sound.score)} %` : `${sound.score}`);
     });
     const none = this.find(".none");
