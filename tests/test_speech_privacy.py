@@ -206,6 +206,9 @@ def test_labels_of_many_at_once_count_from_thresholds_of_their_own(tmp_path):
         thresholds=Thresholds(on=0.5, off=0.2, classes=classes),
     )  # fmt: skip
     assert find_speech_scores(card) == {"Speech": 0.15, "Shout": 0.4, "Whispering": 0.5}
+    strict = Thresholds(on=0.5, off=0.2, classes={**classes, "Speech": Threshold(0.3, 0.1)})
+    strict_card = msgspec.structs.replace(card, thresholds=strict)
+    assert find_speech_scores(strict_card) == find_speech_scores(card), "it guards audio as before"
     single = toys.toy_card(labels=labels, thresholds=Thresholds(classes=classes))
     plain = msgspec.structs.replace(card, thresholds=Thresholds(on=0.5, off=0.2))
     for each in (single, plain):

@@ -53,24 +53,32 @@ UNSURE_SPEECH_SCORE = 0.1
 0.05. Of clips with speech 0 to 30 dB below a dog's bark 0.4 to 2.8 % are missed at 0.1, 0.4 to
 2.0 % at 0.05, at which half of the clips without speech are withheld, too (24 % at 0.1)."""
 LEAST_OWN_SCORE = 0.15
-"""The same of a label of many at once, which counts from its own threshold on. `wide` tells speech
-from 0.08 on, and one in ten windows of a dog's bark scores 0.04; it hears speech under other sounds
-so well that 0.15 misses less than `pocket` does, and withholds as few clips without speech."""
+"""The same of a label of many at once, which counts from its own threshold on. The label of speech
+as such counts from this score on, whatever its threshold: one that is high so that soundscapes have
+fewer events of speech must not let speech into clips. One in ten windows of a dog's bark scores
+0.04 with `wide`; it hears speech under other sounds so well that 0.15 misses less than `pocket`
+does, and withholds as few clips without speech."""
+_SPEECH_AS_SUCH = "speech"
 
 
 def find_speech_scores(card: Card) -> dict[str, float]:
     """Find from which score of each label of speech on a window holds speech.
 
     Where several labels sound at once and the card has thresholds for single ones, each counts from
-    its own threshold on, but from `LEAST_OWN_SCORE` at least; elsewhere from `SPEECH_SCORE`, or
-    from `UNSURE_SPEECH_SCORE`.
+    its own threshold on, but from `LEAST_OWN_SCORE` at least, and *Speech* always from
+    `LEAST_OWN_SCORE`; elsewhere from `SPEECH_SCORE`, or from `UNSURE_SPEECH_SCORE`.
     """
     thresholds = card.thresholds
     own = card.task == "multi-label" and bool(thresholds.classes)
     least = SPEECH_SCORE if card.unknown is None else UNSURE_SPEECH_SCORE
     labels = [card.labels[index] for index in find_speech_labels(card.labels, card.display_names)]
+    if not own:
+        return dict.fromkeys(labels, least)
     return {
-        label: max(thresholds.of(label).on, LEAST_OWN_SCORE) if own else least for label in labels
+        label: LEAST_OWN_SCORE
+        if _plain(label) == _SPEECH_AS_SUCH
+        else max(thresholds.of(label).on, LEAST_OWN_SCORE)
+        for label in labels
     }
 
 
