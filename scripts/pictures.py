@@ -54,7 +54,7 @@ class Shot:
 
 
 SHOTS = (
-    Shot("dashboard.svg", 24.0),
+    Shot("dashboard.svg", 25.0),
     Shot("dashboard-80x24.svg", 17.0, (80, 24)),
     Shot("dashboard-light.svg", 35.5, (120, 40), "solarized-light"),
 )
