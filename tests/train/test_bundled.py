@@ -105,7 +105,7 @@ def test_readme_tells_the_figures_of_the_default():
     told = Model(DEFAULT_MODEL, provider="cpu").card.accuracy
     per_hour = told["false_alarms"]["per_hour"]
     kinds = (
-        rf"{NUMBER} false event in an hour of a quiet room, {NUMBER} in noise, {NUMBER} in speech"
+        rf"{NUMBER} false events? in an hour of a quiet room, {NUMBER} in noise, {NUMBER} in speech"
     )
     found = page_says("README.md", rf"{kinds}, {NUMBER} in music")
     shown = [per_hour[kind]["default"] for kind in ("quiet", "noise", "speech", "music")]
