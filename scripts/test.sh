@@ -22,7 +22,7 @@ ruff format --check .
 mypy
 lint-imports --no-cache
 sh scripts/docs.sh
-export STREAMCLF_SITE=built # so tests need not build it again
+export SITE_IS_BUILT=1 # so tests need not build it again
 wait "$wheel"
 trap - EXIT
 run_tests "$@"

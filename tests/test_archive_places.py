@@ -296,14 +296,21 @@ def test_a_recording_that_has_changed_is_told(store, place, tmp_path):
 def test_folders_and_stores_find_the_same_recordings(store, tmp_path):
     names = [
         "a.wav", "north/2026/b.FLAC", "north/.hidden/c.wav", ".d.wav", "notes.txt", "e.json",
-        "@eaDir/f.wav", "south/g.mp3", "lost+found/h.wav",
+        "@eaDir/f.wav", "south/g.mp3", "lost+found/h.wav", "south/ZOOM1.TMP", "south/i.WAC",
     ]  # fmt: skip
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     object_store.upload(tmp_path, "s3://field/tree")
     here = LocalPlace(tmp_path).list_recordings().files
-    there = RemotePlace("s3://field/tree", QUICK).list_recordings().files
+    listed = RemotePlace("s3://field/tree", QUICK).list_recordings()
+    there = listed.files
+    assert listed.notes == [
+        "warning: s3://field/tree: left out 1 file whose ending tells no recording "
+        "(south/ZOOM1.TMP): rename those that hold audio",
+        "warning: s3://field/tree: left out 1 recording that only programs of Wildlife Acoustics "
+        "read (south/i.WAC): convert to WAV first",
+    ]
     assert [(each.path, each.bytes) for each in here] == [(each.path, each.bytes) for each in there]
     assert [each.path for each in here] == ["a.wav", "north/2026/b.FLAC", "south/g.mp3"]
     assert all(re.fullmatch(r"ETag=[0-9a-f]{32}", each.mark) for each in there)

@@ -103,9 +103,9 @@ def test_file_on_a_terminal_shows_a_table_and_progress(scene, tone_model, write_
     pyte.ByteStream(screen).feed(shown)
     lines = [line.strip() for line in screen.display if line.strip()]
     assert lines[0] == str(scene)
-    assert [line.split()[3] for line in lines[1:4]] == ["quiet", "middle", "quiet"]
+    assert [line.split()[4] for line in lines[1:4]] == ["quiet", "middle", "quiet"]
     assert lines[4] == str(other)
-    assert lines[5].split()[3] == "high"
+    assert lines[5].split()[4] == "high"
     assert lines[6].startswith("streamclf: 2 recordings, 14.0 s of audio")
     assert lines[7] == "streamclf: 4 events: 2 quiet, 1 middle, 1 high"
     assert len(lines) == 8

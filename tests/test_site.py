@@ -51,7 +51,7 @@ def site(shared_folder: Path) -> Path:
     """
     told = shared_folder / "site-is-built"
     with FileLock(shared_folder / "site.lock"):
-        if not told.exists() and os.environ.get("STREAMCLF_SITE") != "built":
+        if not told.exists() and os.environ.get("SITE_IS_BUILT") != "1":
             _build_site()
             told.touch()
     return ROOT / SETTINGS["site_dir"]

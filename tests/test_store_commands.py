@@ -26,6 +26,7 @@ from streamclf.sinks import json_records
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sinks.lines import PrintedLines
 from streamclf.store import database, import_lines, imported_run
+from streamclf.store.schema import VERSION
 from streamclf.store.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +63,8 @@ def test_check_says_what_a_sound_store_holds(store, going_on, streamclf):
     result = streamclf("store", "check", "--store", store)
     assert (result.code, result.err) == (0, "")
     assert result.out == (
-        f"{store}: fine: version 1, 2 sources, 2 runs (1 open), 0.00 h heard, 3 events, 1 gap\n"
+        f"{store}: fine: version {VERSION}, 2 sources, 2 runs (1 open), 0.00 h heard, "
+        "3 events, 1 gap\n"
     )
     assert streamclf("store", "check", store).out == result.out
 

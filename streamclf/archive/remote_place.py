@@ -30,6 +30,7 @@ from streamclf.core.errors import PlaceError, UsageError
 from streamclf.core.find_audio_files import is_hidden
 from streamclf.core.redaction import HIDDEN, mask_text, one_line
 from streamclf.core.text_format import format_count
+from streamclf.sources.recording.passed_over import describe_listed
 
 T = TypeVar("T")
 
@@ -170,11 +171,16 @@ class RemotePlace(Place):
             found = []
         if not found:
             raise PlaceError(f"{self}: there is nothing: is its name right?")
-        listing = Listing()
+        listing, others = Listing(), list[PurePosixPath]()
         for name, size, mark in found:
             path = PurePosixPath(name)
-            if path.suffix.lower() in SUFFIXES and not any(map(is_hidden, path.parts)):
+            if any(map(is_hidden, path.parts)):
+                continue
+            if path.suffix.lower() in SUFFIXES:
                 listing.files.append(FoundFile(name, size, mark))
+            else:
+                others.append(path)
+        listing.notes += describe_listed(str(self), sorted(others))
         if not listing.files:
             raise PlaceError(f"{self}: holds no recordings, but {format_count(len(found), 'file')}")
         return listing

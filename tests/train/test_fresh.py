@@ -123,13 +123,14 @@ def test_steps_hear_the_same_whoever_decides(tracks, teacher) -> None:
         assert value.equal(second[name])
 
 
-def test_fresh_shard_is_the_one_that_would_be_kept(tracks, teacher) -> None:
+def test_fresh_shard_is_the_one_that_would_be_kept(tracks, teacher, tmp_path) -> None:
     network, _ = open_efficientat(teacher)
     # Weights of nobody say something once their norms fit what comes.
     mixtures = Upsampler(tracks.n_samples, CPU)(
         torch.from_numpy(tracks.draw(np.random.default_rng(1), 2))
     )
     recompute_statistics(network, [mixtures])
+    teacher = tmp_path / "adapted.pt"  # the other one is for all tests
     torch.save(network.state_dict(), teacher)
     ear = DeviceEar(network.eval(), StreamedMel(), CPU, hints=True)
     fresh = Fresh(tracks, 3, Mixer(tracks, CPU), ear, teacher).get(1)

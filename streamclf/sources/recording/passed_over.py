@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from streamclf.core.audio_endings import OTHERS, UNREADABLE
 from streamclf.core.text_format import format_count
@@ -38,16 +38,46 @@ def describe_passed_over(where: str, files: Iterable[Path]) -> list[str]:
             f"warning: {where}: left out {format_count(len(audio), 'file')} with audio, but with "
             f"other endings ({_some(audio)}): name the files themselves to hear them"
         )
-    if unreadable:
-        makers = sorted({UNREADABLE[path.suffix.lower()] for path in unreadable})
+    return lines + _describe_unreadable(where, unreadable)
+
+
+def describe_listed(where: str, files: Iterable[PurePath]) -> list[str]:
+    """Describe files of a store whose ending is none of a recording; none of them is opened.
+
+    Args:
+        where: The store, as it is shown.
+        files: The files.
+
+    Returns:
+        A warning about endings that tell nothing, and one about recordings that only the programs
+        of their makers read; none where there are no such files.
+    """
+    unknown, unreadable = list[PurePath](), list[PurePath]()
+    for path in files:
+        if path.suffix.lower() in UNREADABLE:
+            unreadable.append(path)
+        elif path.suffix.lower() not in OTHERS:
+            unknown.append(path)
+    lines = []
+    if unknown:
         lines.append(
-            f"warning: {where}: left out {format_count(len(unreadable), 'recording')} that only "
-            f"programs of {' and '.join(makers)} read ({_some(unreadable)}): convert to WAV first"
+            f"warning: {where}: left out {format_count(len(unknown), 'file')} whose ending tells "
+            f"no recording ({_some(unknown)}): rename those that hold audio"
         )
-    return lines
+    return lines + _describe_unreadable(where, unreadable)
 
 
-def _some(files: Sequence[Path]) -> str:
+def _describe_unreadable(where: str, files: Sequence[PurePath]) -> list[str]:
+    if not files:
+        return []
+    makers = sorted({UNREADABLE[path.suffix.lower()] for path in files})
+    return [
+        f"warning: {where}: left out {format_count(len(files), 'recording')} that only "
+        f"programs of {' and '.join(makers)} read ({_some(files)}): convert to WAV first"
+    ]
+
+
+def _some(files: Sequence[PurePath]) -> str:
     return f"{files[0]}{', ...' if len(files) > 1 else ''}"
 
 
