@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 from streamclf.core.audio_endings import OTHERS, UNREADABLE
 from streamclf.core.text_format import format_count
 
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 _HEAD_BYTES = 12
 _BEGINS = (b"fLaC", b"OggS", b"wvpk", b".snd", b"caff", b"riff", b"ID3\x03", b"ID3\x04")
 _FORMS = {b"RIFF": b"WAVE", b"RIFX": b"WAVE", b"RF64": b"WAVE", b"BW64": b"WAVE", b"FORM": b"AIF"}
@@ -26,12 +28,8 @@ def describe_passed_over(where: str, files: Iterable[Path]) -> list[str]:
         A warning about audio of other endings, and one about recordings that only the programs of
         their makers read; none where there are no such files.
     """
-    audio, unreadable = list[Path](), list[Path]()
-    for path in files:
-        if path.suffix.lower() in UNREADABLE:
-            unreadable.append(path)
-        elif path.suffix.lower() not in OTHERS and _begins_as_audio(path):
-            audio.append(path)
+    unknown, unreadable = _tell_apart(files)
+    audio = [path for path in unknown if _begins_as_audio(path)]
     lines = []
     if audio:
         lines.append(
@@ -52,12 +50,7 @@ def describe_listed(where: str, files: Iterable[PurePath]) -> list[str]:
         A warning about endings that tell nothing, and one about recordings that only the programs
         of their makers read; none where there are no such files.
     """
-    unknown, unreadable = list[PurePath](), list[PurePath]()
-    for path in files:
-        if path.suffix.lower() in UNREADABLE:
-            unreadable.append(path)
-        elif path.suffix.lower() not in OTHERS:
-            unknown.append(path)
+    unknown, unreadable = _tell_apart(files)
     lines = []
     if unknown:
         lines.append(
@@ -65,6 +58,18 @@ def describe_listed(where: str, files: Iterable[PurePath]) -> list[str]:
             f"no recording ({_some(unknown)}): rename those that hold audio"
         )
     return lines + _describe_unreadable(where, unreadable)
+
+
+def _tell_apart(files: Iterable[AnyPath]) -> tuple[list[AnyPath], list[AnyPath]]:
+    """Files whose ending tells nothing, and those that only their makers' programs read."""
+    unknown, unreadable = list[AnyPath](), list[AnyPath]()
+    for path in files:
+        ending = path.suffix.lower()
+        if ending in UNREADABLE:
+            unreadable.append(path)
+        elif ending not in OTHERS:
+            unknown.append(path)
+    return unknown, unreadable
 
 
 def _describe_unreadable(where: str, files: Sequence[PurePath]) -> list[str]:
