@@ -306,7 +306,7 @@ def test_folders_and_stores_find_the_same_recordings(store, tmp_path):
     listed = RemotePlace("s3://field/tree", QUICK).list_recordings()
     there = listed.files
     assert listed.notes == [
-        "warning: s3://field/tree: left out 1 file whose ending tells no recording "
+        "warning: s3://field/tree: left out 1 file of unknown endings "
         "(south/ZOOM1.TMP): rename those that hold audio",
         "warning: s3://field/tree: left out 1 recording that only programs of Wildlife Acoustics "
         "read (south/i.WAC): convert to WAV first",

@@ -202,7 +202,7 @@ def test_check_is_fine_and_creates_nothing(streamclf, box, scene, tmp_path):
         ('url = "udp://:99"\nclips = "box.toml/x"', "--clips box.toml/x: "),
     ],
 )
-def test_check_doubts_what_is_not_there(streamclf, box, monkeypatch, text, words):
+def test_check_warns_of_what_is_not_there(streamclf, box, monkeypatch, text, words):
     hall = InputDevice(4, "hall", "Fake", 1, 48e3)
     monkeypatch.setattr(PortAudioBackend, "list_devices", lambda self: [hall])
     path = box(f'[[sources]]\nname = "a"\n{text}\n')

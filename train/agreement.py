@@ -97,9 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
     pupil, step = read_pupil(options.run)
     labels = read_label_names(options.labels)
+    unmixed = None if options.sounds is None else Unmixed(pupil, labels, options)
     counts = {"training": options.shards, "judged": options.judged}
     heard = {name: hear(pupil, name, n, options) for name, n in counts.items()}
-    unmixed = None if options.sounds is None else Unmixed(pupil, labels, options)
     scale, named, more = find_scale(*heard["training"].windows()), None, {}
     if options.named is not None:
         clips = NamedClips(pupil, labels, options)

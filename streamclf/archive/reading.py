@@ -27,6 +27,7 @@ from streamclf.archive.index import NEEDED, fetch_part, find_parts, plain_schema
 from streamclf.archive.manifest import PLAN_FILE, read_plan
 from streamclf.archive.place import Place
 from streamclf.archive.places import open_place
+from streamclf.archive.run_page import page_name
 from streamclf.archive.tables import LEVELS, Table
 from streamclf.core.errors import PlaceError, StoreError, UsageError
 from streamclf.core.redaction import mask_url, one_line
@@ -373,7 +374,7 @@ def _join(read: Sequence[tuple[int, pa.Table]]) -> pa.Table:
 
 
 def _read_page(place: Place, run: str) -> _RunPage:
-    name = f"runs/{run}.json"
+    name = page_name(run)
     try:
         return msgspec.json.decode(place.read(name), type=_RunPage)
     except FileNotFoundError as error:

@@ -1,7 +1,7 @@
 """The page of a run, which says with what its results are made, and by which streamclf.
 
 A run is begun by one streamclf and may be finished by another. Where that makes events by other
-rules (`streamclf.pipeline.event_rules`), nothing is heard before the user has said what he wants.
+rules (`streamclf.pipeline.event_rules`), nothing is heard before the user has said what to do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def begin_run(
 
     Raises:
         UsageError: A run of the same model and settings was begun by other event rules, and the
-            user has not said what is wanted; or no run was begun by those that he names.
+            user has not said what is wanted; or no run was begun by those that are named.
         PlaceError: The results cannot be read or written.
     """
     if results.exists(page_name(page["run"])):

@@ -21,7 +21,7 @@ from streamclf.cli.page import (
     open_page,
     set_page_password,
 )
-from streamclf.cli.serve_doubts import find_doubts
+from streamclf.cli.serve_warnings import find_warnings
 from streamclf.cli.source_tables import read_source_tables
 from streamclf.cli.tables import Table
 from streamclf.core.errors import OK, StreamclfError, UsageError
@@ -151,8 +151,8 @@ def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
         raise UsageError(error) from error
     for note in plan.notes:
         say(note)
-    for doubt in find_doubts(plan):
-        say(f"warning: {doubt}")
+    for warning in find_warnings(plan):
+        say(f"warning: {warning}")
     names = ", ".join(stream.name for stream in plan.streams)
     typer.echo(f"{_name_file(context)}: fine: {names}", err=True)
     return OK

@@ -330,6 +330,9 @@ def test_sounds_without_speech_and_music_are_told_in_a_line(
     more = ["--sounds", str(sounds), *write_heard(tmp_path / "heard.npz", labels, "Crow")]
     assert command.main([str(learned), *arguments, *more]) != 0
     assert "the teacher hears neither speech nor music in them" in capsys.readouterr().err
+    more = ["--sounds", str(sounds), "--weights", str(labels)]
+    assert command.main([str(learned), *arguments, *more]) != 0
+    assert "python -m train.hear_sources makes such a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

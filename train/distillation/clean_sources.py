@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from train.audio.tracks_on_device import LEVEL_S
+from train.datasets.heard_sources import read_heard
 from train.nets.efficientat import N_LABELS
 from train.nets.pocket_network import SAMPLE_RATE, WINDOW_SAMPLES
 
@@ -71,14 +72,16 @@ def read_scores(paths: Sequence[Path], sources: Sequence[str]) -> np.ndarray:
     """What was said of sources in files of `train.hear_sources`: ``(sources, labels)``.
 
     Of a source that none of them names nothing is said.
+
+    Raises:
+        DatasetError: One of them is no file of `train.hear_sources`.
     """
     place = {source: k for k, source in enumerate(sources)}
     scores = np.zeros((len(sources), N_LABELS), np.float32)
     for path in paths:
-        with np.load(path, allow_pickle=False) as file:
-            if "scores" not in file:
-                continue
-            names, said = file["source"].tolist(), file["scores"]
+        names, said = read_heard(path)
+        if said is None:
+            continue
         kept = [(k, place[name]) for k, name in enumerate(names) if name in place]
         if kept:
             here, there = zip(*kept, strict=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from train.base.errors import DatasetError, UsageError
 from train.datasets.audioset import ESC50_MEANS, columns_of, read_label_names
+from train.datasets.heard_sources import read_heard
 from train.datasets.prepared import ClipSet
 
 MEANS = ESC50_MEANS | {
@@ -79,14 +80,11 @@ def read_scores(path: Path) -> dict[str, np.ndarray]:
     """AudioSet's scores ``(527,)`` of each source.
 
     Raises:
-        DatasetError: The file is no file of `train.hear_sources`.
+        DatasetError: The file is no file of `train.hear_sources`, or holds no scores.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            scores = file["scores"].astype(np.float32)
-            return dict(zip(file["source"].tolist(), scores, strict=True))
-    except (OSError, ValueError, KeyError) as error:
+    sources, scores = read_heard(path)
+    if scores is None:
         raise DatasetError(
-            f"{path}: not what a teacher hears in sources: {error}; python -m train.hear_sources "
-            "makes such a file"
-        ) from error
+            f"{path}: holds weights without scores; python -m train.hear_sources makes both"
+        )
+    return dict(zip(sources, scores.astype(np.float32), strict=True))

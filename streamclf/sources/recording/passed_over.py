@@ -47,21 +47,21 @@ def describe_listed(where: str, files: Iterable[PurePath]) -> list[str]:
         files: The files.
 
     Returns:
-        A warning about endings that tell nothing, and one about recordings that only the programs
+        A warning about unknown endings, and one about recordings that only the programs
         of their makers read; none where there are no such files.
     """
     unknown, unreadable = _tell_apart(files)
     lines = []
     if unknown:
         lines.append(
-            f"warning: {where}: left out {format_count(len(unknown), 'file')} whose ending tells "
-            f"no recording ({_some(unknown)}): rename those that hold audio"
+            f"warning: {where}: left out {format_count(len(unknown), 'file')} of unknown "
+            f"endings ({_some(unknown)}): rename those that hold audio"
         )
     return lines + _describe_unreadable(where, unreadable)
 
 
 def _tell_apart(files: Iterable[AnyPath]) -> tuple[list[AnyPath], list[AnyPath]]:
-    """Files whose ending tells nothing, and those that only their makers' programs read."""
+    """Files of unknown endings, and those that only their makers' programs read."""
     unknown, unreadable = list[AnyPath](), list[AnyPath]()
     for path in files:
         ending = path.suffix.lower()

@@ -1,4 +1,4 @@
-"""What `serve --check` doubts: settings that are right, and of which something is not there now.
+"""Warnings of `serve --check`: settings that are right, and of which something is not there now.
 
 `serve` waits for a source that is away and goes on without an output that cannot be written, so
 none of it is an error. But a check that says nothing of it would be relied on.
@@ -26,7 +26,7 @@ WITH_HOST = frozenset({"http", "https", "rtmp", "rtmps", "rtsp", "rtsps"})
 """Those whose addresses must name a host."""
 
 
-def find_doubts(plan: ServePlan) -> Iterator[str]:
+def find_warnings(plan: ServePlan) -> Iterator[str]:
     """Find what is missing at this moment; nothing is created, and no stream is opened.
 
     Args:
@@ -36,9 +36,9 @@ def find_doubts(plan: ServePlan) -> Iterator[str]:
         A line each, with its place in the settings file.
     """
     for stream in plan.streams:
-        if (doubt := _doubt_source(stream.source)) is not None:
-            yield stream.place(doubt)
-    yield from _doubt_microphones([each for each in plan.streams if each.is_microphone])
+        if (warning := _check_source(stream.source)) is not None:
+            yield stream.place(warning)
+    yield from _check_microphones([each for each in plan.streams if each.is_microphone])
     written = {("--store", plan.writing.store): plan.streams[0]}
     for stream in plan.streams:
         written |= {("--output", path): stream for path in stream.outputs.files}
@@ -49,7 +49,7 @@ def find_doubts(plan: ServePlan) -> Iterator[str]:
             yield stream.place(f"{flag} {path}: {reason}")
 
 
-def _doubt_source(source: SourceOptions) -> str | None:
+def _check_source(source: SourceOptions) -> str | None:
     name = source.source
     if name is None:
         return None
@@ -69,7 +69,7 @@ def _doubt_source(source: SourceOptions) -> str | None:
     return None
 
 
-def _doubt_microphones(streams: list[StreamPlan]) -> Iterator[str]:
+def _check_microphones(streams: list[StreamPlan]) -> Iterator[str]:
     """Find microphones that are not connected."""
     if not streams:
         return
