@@ -196,6 +196,7 @@ def test_nothing_beats_without_viewers(serve, hub, yard, monkeypatch):
 def test_a_slow_viewer_holds_up_nobody_and_fills_no_memory(serve, hub, yard, monkeypatch):
     """One that reads nothing for a long time gets the whole picture in place of what it missed."""
     monkeypatch.setattr(live, "FRAMES_PER_S", 50)
+    monkeypatch.setattr(live, "STUCK_S", PATIENCE_S)  # it is slow, not stuck
     server = serve()
     n_notes = 20 * KEPT_MESSAGES
     slow = socket.socket()
@@ -217,7 +218,9 @@ def test_a_slow_viewer_holds_up_nobody_and_fills_no_memory(serve, hub, yard, mon
     received = b""
     slow.settimeout(PATIENCE_S)
     while hub.newest_id.encode() not in received:
-        received += slow.recv(1 << 20)
+        more = slow.recv(1 << 20)
+        assert more, "the server let the viewer go"
+        received += more
     slow.close()
     assert received.count(b"event: reset") >= 2
     assert received.count(b"event: notice") < n_notes / 2

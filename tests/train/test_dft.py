@@ -88,7 +88,8 @@ def test_frames_do_not_depend_on_where_the_waveform_begins():
     front_end = LogMel(16000, 640, 400, 64)
     waveform = torch.rand(1, 24000, generator=torch.Generator().manual_seed(1)) - 0.5
     whole, later = front_end(waveform), front_end(waveform[:, 1200:])
-    assert torch.equal(whole[..., 3:], later)
+    # Up to the last digit: some processors sum the last frames in another order.
+    torch.testing.assert_close(whole[..., 3:], later, rtol=1e-6, atol=0)
 
 
 def test_graph_of_log_mel_takes_any_length_once_its_axis_is_freed():
