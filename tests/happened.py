@@ -11,6 +11,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from stores import RATE, Heard, Run, make_store
 
+from streamclf.core.sureness import tell_sureness
 from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import AudioHeard, Happening, SoundHappened
 
@@ -20,6 +21,7 @@ BEGUN_US = round(BEGUN.timestamp()) * 1_000_000
 NAMES = {"dog": "Dog", "cat": "House cat"}
 SHOWN = {**NAMES, "alarm": "Alarm", "siren": "Siren", "bell": "Bell"}
 BROADER = {"siren": ["alarm"], "bell": ["alarm"]}
+SURENESS = {"dog": [0.3, 0.42], "cat": [0.42, 0.85], "siren": [0.3, 0.6]}
 VOCABULARY = Vocabulary(SHOWN, BROADER)
 
 
@@ -71,7 +73,7 @@ def begin(source: str, sound: Sound) -> SoundHappened:
     return SoundHappened(
         "begin", sound.id, source, sound.label, SHOWN.get(sound.label, sound.label),
         sound.score / 2, us(sound.onset_s), us(sound.onset_s + sound.begin_known_s), None, 60,
-        VOCABULARY,
+        VOCABULARY, tell_sureness(SURENESS, sound.label, sound.score / 2),
     )  # fmt: skip
 
 
@@ -79,6 +81,7 @@ def end(source: str, sound: Sound) -> SoundHappened:
     return replace(
         begin(source, sound), phase="end", score=sound.score, offset_us=us(sound.offset_s),
         known_us=us(sound.offset_s + sound.end_known_s),
+        sureness=tell_sureness(SURENESS, sound.label, sound.score),
     )  # fmt: skip
 
 
@@ -111,6 +114,7 @@ def remember(path: Path, hearings: Iterable[Hearing]) -> Path:
             [(onset_s, length_s, "overflow") for onset_s, length_s in hearing.gaps],
             display_names=SHOWN,
             broader=BROADER,
+            sureness=SURENESS,
         )
         for hearing in hearings
     ]  # fmt: skip

@@ -46,7 +46,7 @@ def _made_once() -> tempfile.TemporaryDirectory[str]:
         folder / "store.db",
         [
             Run("yard", TODAY - timedelta(days=2), 86400, level=-50, calibration_db=100,
-                display_names={"cat": "house cat"}),
+                display_names={"cat": "house cat"}, sureness={"dog": [0.7, 0.85]}),
             Run("yard", TODAY, 9.4 * hour, [
                 Heard("dog", 7 * hour, 2.5, 0.9, verdicts=["right"]),
                 Heard("dog", 7.5 * hour, 3, 0.6),

@@ -105,7 +105,7 @@ def make_results(folder: Path, runs: Sequence[Run], root: str, run: str = RUN) -
         put(folder, name, data)
     model = {"name": "pocket", "version": "8", "sha256": SHA,
              "display_names": dict(runs[0].display_names),
-             "broader": dict(runs[0].broader)}  # fmt: skip
+             "broader": dict(runs[0].broader), "sureness": runs[0].sureness}  # fmt: skip
     put(folder, f"runs/{run}.json", json.dumps({"run": run, "model": model}).encode())
     return folder
 

@@ -39,6 +39,7 @@ class Run:
     calibration_db: float | None = None
     display_names: dict[str, str] = field(default_factory=dict)
     broader: dict[str, list[str]] = field(default_factory=dict)
+    sureness: dict[str, list[float]] = field(default_factory=dict)
     sample_rate: int = RATE
     state: str = "ended"
 
@@ -84,10 +85,10 @@ def _add_run(connection, run: Run) -> None:
         "INSERT INTO sources (name, calibration_db) VALUES (?, ?) ON CONFLICT DO NOTHING",
         run.source, run.calibration_db,
     )  # fmt: skip
-    add("INSERT OR IGNORE INTO models (name, version, sha256, display_names, broader) "
-        "VALUES (?, '8', ?, ?, ?)",
+    add("INSERT OR IGNORE INTO models (name, version, sha256, display_names, broader, sureness) "
+        "VALUES (?, '8', ?, ?, ?, ?)",
         run.model, f"sha of {run.model}", json.dumps(run.display_names),
-        json.dumps(run.broader))  # fmt: skip
+        json.dumps(run.broader), json.dumps(run.sureness))  # fmt: skip
     if run.recording is not None:
         add("INSERT OR IGNORE INTO recordings (path, bytes, modified_us) VALUES (?, 1000, 0)",
             run.recording)  # fmt: skip

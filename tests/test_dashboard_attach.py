@@ -195,18 +195,20 @@ def test_what_the_hub_tells_is_what_the_widgets_get(hub):
 def test_stored_events_come_before_those_that_were_told():
     state = RemoteState()
     state.take("reset", {"now": 0, "sources": [{"source": "yard"}], "ended": [], "troubles": []})
-    told = {"source": "yard", "id": "b@r", "name": "b", "onset": 2000, "score": 0.5, "length_s": 1}
+    told = {"source": "yard", "id": "b@r", "name": "b", "onset": 2000, "score": 0.5, "length_s": 1,
+            "sureness": "sure"}  # fmt: skip
     state.take("ended", told)
     record = {
         "source": "yard", "event": "b@r", "name": "b", "time": "1970-01-01T00:00:02+00:00",
-        "onset": 2.0, "offset": 3.0, "score": 0.5, "state": "ended",
+        "onset": 2.0, "offset": 3.0, "score": 0.5, "state": "ended", "sureness": "so so",
     }  # fmt: skip
     older = {**record, "event": "a@r", "name": "a", "time": "1970-01-01T00:00:01+00:00"}
     state.take_stored([record, older, {**older, "source": "unknown"}, {"source": "yard"}])
     entries: list[Entry] = state.snapshot("yard").entries
-    assert [(each.label, each.onset_s, each.offset_s) for each in entries] == [
-        ("a", 1.0, 2.0),
-        ("b", 2.0, 3.0),
+    # A word that this version does not know is none.
+    assert [(each.label, each.onset_s, each.offset_s, each.sureness) for each in entries] == [
+        ("a", 1.0, 2.0, None),
+        ("b", 2.0, 3.0, "sure"),
     ]
 
 

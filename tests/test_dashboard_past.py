@@ -91,7 +91,7 @@ def test_the_screen_of_a_day(app):
         assert dog.split() == ["│", "dog", "1", "1", *nothing, "2", "│"]
         assert fire.split() == ["│", "Fire,", "crackling", "1", *nothing, "1", "│"]
         first = next(line for line in lines if "05:05:57" in line)
-        assert first.split()[1:6] == ["05:05:57", "1.0", "s", "███▌", "0.70"]
+        assert first.split()[1:6] == ["05:05:57", "1.0", "s", "████▎", "0.70"]
         assert "siren   yard" in first
         assert "Esc Back" in lines[-1]
 

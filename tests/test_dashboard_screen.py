@@ -234,6 +234,13 @@ def test_events_have_headings_over_their_columns_and_a_bar_of_the_score():
         assert ("0.97" in line) == (width == 60)
     strong, weak = (describe(entry(score=score), columns).plain for score in (1.0, 0.3))
     assert strong.count("█") > weak.count("█") > 0
+    for width in (42, 60):  # a model with words tells them in place of the bar
+        columns = ColumnWidths.within(width)
+        line = describe(entry(sureness="likely"), columns).plain
+        assert line.index("likely") == columns.heading().index("score")
+        assert line.index("pouring water") == columns.heading().index("sound")
+        assert "█" not in line
+        assert ("0.97" in line) == (width == 60)
     going_on = describe(entry(ended_s=np.inf), columns).plain
     assert "●" in going_on
     assert "▲" not in going_on

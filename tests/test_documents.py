@@ -46,6 +46,7 @@ ABOUT_TRAINING = {
     "README.md",
     "docs/explanation/figures.md",
     "docs/explanation/reliability.md",
+    "docs/explanation/scores.md",
     "docs/explanation/training.md",
     "docs/how-to/clips.md",
     "docs/how-to/export.md",

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from stored import change
 from stores import Heard, Run, make_store
 
 from streamclf.cli.heard_screen import describe, describe_range
@@ -84,6 +85,18 @@ Still sounding: cat (rtsp://cam:***@host/ü, since 06:00:00)
 1 event has no time (recordings without a date): --by label counts them
 """
     )
+
+
+def test_labels_are_told_with_words_where_the_model_has_them(heard, store):
+    change(store, """UPDATE models SET sureness = '{"dog": [0.5, 0.9], "cat": [0.6]}'""")
+    lines = heard("--since", "2026-03-23", "--until", "2026-03-23").out.splitlines()
+    assert lines[3:7] == [
+        "  label  events  minutes  first  last   surest",
+        "  dog         3      0.1  06:00  07:01  sure   0.91",
+        "  cat         1      0.0  06:00  06:00  maybe  0.50",
+        "  rain        1     10.0  06:00  06:00         0.80",
+    ]
+    assert "highest" in heard("--by", "day").out.splitlines()[3]  # of all labels together
 
 
 def test_hours_without_events_and_hours_without_ears_differ(heard):

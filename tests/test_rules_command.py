@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -82,8 +83,8 @@ def test_the_past_shows_what_rules_would_have_told(streamclf, box):
     assert result.code == 0
     assert result.out.splitlines() == [
         "dog: would have told 2 times since 2026-11-21 00:00:",
-        "  Sat 2026-11-21 21:01:00  yard: Dog since 21:01:00",
-        "  Sat 2026-11-21 21:20:00  yard: Dog since 21:20:00",
+        "  Sat 2026-11-21 21:01:00  yard: Dog (sure) since 21:01:00",
+        "  Sat 2026-11-21 21:20:00  yard: Dog (sure) since 21:20:00",
         "cat: would have told nothing since 2026-11-21 00:00",
     ]
 
@@ -165,7 +166,7 @@ def test_a_message_to_try_goes_to_the_targets_of_its_rule(streamclf, box, tmp_pa
     assert result.out.startswith("bell: sent in ")
     said = json.loads((tmp_path / "said.json").read_text())
     assert (said["on"], said["rule"], said["label"], said["name"]) == ("test", "dog", "dog", "Dog")
-    assert said["text"].startswith("Test: yard: Dog since ")
+    assert said["text"].startswith("Test: yard: Dog (sure) since ")
 
 
 def test_a_target_that_fails_has_its_own_line(streamclf, box):
@@ -263,6 +264,14 @@ def test_labels_are_checked_at_the_sources_of_their_rule():
         "yard": reported({"dog": "Dog"}), "hall": reported({"smoke_alarm": "Smoke alarm"})
     }  # fmt: skip
     assert not describe_unheard([Rule("a", labels=("SMOKE ALARM", "dog"))], heard)
+    sure = {name: replace(each, sureness={"dog": [0.5]}) for name, each in heard.items()}
+    assert not describe_unheard([Rule("a", at_least="likely")], sure)
+    assert describe_unheard([Rule("a", labels=("smoke alarm", "dog"), at_least="sure")], sure) == [
+        "warning: rule a: at-least sure: yard or hall: the model cannot say how sure smoke alarm "
+        "is: it is told whatever its score; min-score sets one",
+        "warning: rule a: at-least sure: yard or hall: the model is never so sure of dog: the rule "
+        "tells nothing of it",
+    ]
     (line,) = describe_unheard([Rule("a", labels=("dog",), sources=("hall",))], heard)
     assert line.startswith("warning: rule a: dog is no sound that hall reports: the rule tells")
 
@@ -273,12 +282,13 @@ def test_labels_are_checked_at_the_sources_of_their_rule():
         (Rule("a"), "when any sound begins; tells nobody, as there are no targets"),
         (
             Rule(
-                "a", ("dog", "cat", "cow"), ("yard", "hall"), min_score=0.8, repeats=3, within=60,
-                hours="22:00-06:00", first_of_day=True, rare=14, to=("phone", "hook"),
+                "a", ("dog", "cat", "cow"), ("yard", "hall"), min_score=0.8, at_least="likely",
+                repeats=3, within=60, hours="22:00-06:00", first_of_day=True, rare=14,
+                to=("phone", "hook"),
             ),
-            "when dog, cat or cow begins in yard or hall, with a score of 0.8 or more, 3 times "
-            "within 1 minute, not heard for 14 days before, at 22:00-06:00, the first time of a "
-            "day; tells phone and hook",
+            "when dog, cat or cow begins in yard or hall, with a score of 0.8 or more, at least "
+            "likely, 3 times within 1 minute, not heard for 14 days before, at 22:00-06:00, the "
+            "first time of a day; tells phone and hook",
         ),
         (Rule("a", lasting=5), "when any sound has lasted 5 seconds; tells nobody"),
         (Rule("a", on="end", lasting=5400), "when any sound has ended after 90 minutes or more"),

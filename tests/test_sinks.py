@@ -208,6 +208,18 @@ def test_text_is_a_table_below_each_name(tmp_path):
     ]
 
 
+def test_text_has_words_where_the_model_has_them(tmp_path):
+    """The columns stay aligned for labels without a word, and beside gaps."""
+    stream = replace(STREAM, sureness={"dog": [0.5, 0.9]})
+    results = [RESULTS[1], replace(RESULTS[1], label="rain"), RESULTS[3]]
+    text = written(tmp_path / "x.txt", stream, results, chosen="text")
+    assert [line.rstrip() for line in text.splitlines()[1:]] == [
+        "     0:12.50 -    0:15.00  sure    0.93  dog",
+        "     0:12.50 -    0:15.00          0.93  rain",
+        "     0:15.00 -    0:16.00                [gap: overflow]",
+    ]
+
+
 def test_text_tells_when_a_live_stream_began_as_its_clock_knows_it_by_then(tmp_path):
     """A server sends at first what it kept: later audio tells that the stream began earlier."""
 

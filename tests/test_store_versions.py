@@ -53,7 +53,8 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(version, tmp_path):
     said: list[str] = []
     with Store(path, report=said.append, live=True) as store:
         sink = store.sink("yard")
-        sink.begin(made_stream(run="newer", broader={"dog": ["animal"]}))
+        known = {"broader": {"dog": ["animal"]}, "sureness": {"dog": [0.5, 0.7]}}
+        sink.begin(made_stream(run="newer", **known))
         hear_event(sink, 100_000)
     assert len(said) == 1  # the run that was open is closed
     assert "1 run of a process that was killed is closed with 1 open event" in said[0]
@@ -64,8 +65,9 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(version, tmp_path):
         row for row in before if row[3] == "ended"
     ]
     assert rows(path, "PRAGMA user_version") == [(schema.VERSION,)]
-    # A version before 2 did not know it.
-    assert rows(path, "SELECT broader FROM models") == [('{"dog": ["animal"]}',)]
+    # A version before 2 did not know the first, and one before 3 not the second.
+    told = ('{"dog": ["animal"]}', '{"dog": [0.5, 0.7]}')
+    assert rows(path, "SELECT broader, sureness FROM models") == [told]
     for table in ("clips", "reviews", "recordings"):
         assert rows(path, f"SELECT count(*) FROM {table}") == [(1,)]
     connect(new, create=True).close()
@@ -101,7 +103,7 @@ def write_store_of_this_version() -> None:
     path = Path(tempfile.mkdtemp()) / "x.db"
     store = Store(path, report=print, live=True)
     sink = store.sink("yard")
-    sink.begin(made_stream(broader={"dog": ["animal"]}))
+    sink.begin(made_stream(broader={"dog": ["animal"]}, sureness={"dog": [0.5, 0.7]}))
     position = hear_event(sink, hear_gap(sink, hear_event(sink, 0), 500))
     sink.begin(made_stream(run="r2"))
     sink.hear(block(0, position))

@@ -314,7 +314,8 @@ def test_sources_and_health_are_there_as_json(serve, hub, yard, fare):
     assert json.loads(run(get(server, "/api/health"))) == fare
 
 
-def test_the_first_page_is_whole_without_script(serve, hub, yard):
+def test_the_first_page_is_whole_without_script(serve, hub):
+    yard = Feed(hub, sureness={"low": [0.5, 0.7], "middle": [0.95]})
     yard.hear(toys.tone(1000, 1))
     yard.score(0.0, 0.7, 0.1, 0.0)
     yard.begin("low", 0.2)
@@ -327,7 +328,8 @@ def test_the_first_page_is_whole_without_script(serve, hub, yard):
     text = " ".join(run(get(serve(), "/")).split())
     for part in (
         "<strong>low tone</strong>", "<h2>yard</h2>", "<h2>hall</h2>", "listening",
-        "lost, tried again and again", "Never heard yet.", "−20 dB<", "70 %", "3.5 s · yard",
+        "lost, tried again and again", "Never heard yet.", "−20 dB<", "maybe · 3.5 s · yard",
+        '<span class="quiet">likely · ', '<span class="much">likely</span>', "How sure is that?",
         "0.50 s lost: the microphone or stream was away", "&lt;b&gt;bold&lt;/b&gt;",
         "allow scripts and it moves by itself",
     ):  # fmt: skip

@@ -131,7 +131,7 @@ def test_each_field_of_the_map_leads_to_its_events(browser):
     links = browser.links("/day")
     text = browser.read(links["dog, 07:00: 2 events"])
     assert "2 events Only dog, Today, 07:00 to 08:00" in text
-    assert text.index("07:30:00 · 3.0 s · 60 % · yard") < text.index("07:00:00 · 2.5 s · 90 %")
+    assert text.index("07:30:00 · 3.0 s · maybe · yard") < text.index("07:00:00 · 2.5 s · sure")
 
 
 def test_day_tells_levels_and_gaps(browser):
@@ -175,13 +175,13 @@ def test_events_tell_what_was_said_and_what_became_of_their_sounds(browser):
     text = browser.read("/events")
     assert "6 events" in text
     assert "Today crackling fire" not in text  # a checkbox with its name stands between
-    assert "crackling fire sounds now 09:29:00 · 70 % · yard" in text
-    assert "house cat it was hen teach it 07:30:10 · 3.0 s · 50 % · yard" in text
+    assert "crackling fire sounds now 09:29:00 · 0.70 · yard" in text
+    assert "house cat it was hen teach it 07:30:10 · 3.0 s · 0.50 · yard" in text
     assert "dog right 07:00:00" in text
     assert "Yesterday" in text
     assert "Its sound made room for newer ones." in text
     assert "Without a date" in text
-    assert "owl 5.0 s from the start · 2.0 s · 90 %" in text
+    assert "owl 5.0 s from the start · 2.0 s · 0.90" in text
     assert re.findall(r'<audio [^>]*src="./media/clips/(\d)"', browser.source("/events")) == list(
         "321"
     )
@@ -336,7 +336,7 @@ def test_forms_need_the_token(browser):
 def test_sounds_are_listed_by_how_often_they_were_heard(browser):
     text = browser.read("/sounds")
     assert "3 sounds in 57.4 hours" in text
-    assert re.search(r"dog 3 0\.05 7\.5 s 90 % 07:30 house cat 1", text)
+    assert re.search(r"dog 3 0\.05 7\.5 s sure 07:30 house cat 1", text)
     assert "Heard before that owl" in text
     assert browser.links("/sounds")["dog"] == "/sound?label=dog&days=30"
     text = browser.read("/sounds?find=fire")
@@ -352,7 +352,9 @@ def test_a_sound_tells_its_days_hours_clips_and_threshold(browser):
     by_hour = "/events?label=dog&from=2026-10-28&to=2026-11-26&hour=7"
     assert links["07:00 to 08:00: 2 events"] == by_hour
     assert browser.source("/sound?label=dog").count("<audio ") == 2
-    assert text.index("07:00 · 2.5 s · 90 %") < text.index("07:30 · 3.0 s · 60 %")
+    assert text.index("07:00 · 2.5 s · sure") < text.index("07:30 · 3.0 s · maybe")
+    assert "How sure is that?" in text
+    assert '<span title="score 0.90">sure</span>' in browser.source("/sound?label=dog")
     assert "1 event right, 0 wrong." in text
     assert re.search(r"0\.60 3 1 0\.70 2 1 1 0\.80 2 1 1 0\.85 1 2 1 0\.90 1 2 1 0\.95 0 3", text)
     assert "It was hen (1)" in browser.read("/sound?label=cat")

@@ -67,6 +67,28 @@ def test_who_comes_back_gets_what_was_missed_and_nothing_twice(hub, yard):
     assert hub.after(hub.newest_id) == []
 
 
+def test_a_sound_that_goes_on_becomes_surer(hub):
+    """Also where the average falls again; what the model has no word for has none."""
+    yard = Feed(hub, sureness={"low": [0.5, 0.8]})
+    seen = hub.newest_id
+    yard.hear(toys.tone(1000, 1))
+    yard.begin("low", 0.2, 0.4)
+    yard.begin("middle", 0.2, 0.4)
+    yard.begin("unknown", 0.2, 0.4)
+    words = []
+    for score in (0.45, 0.6, 0.85, 0.3):
+        yard.score(0.0, score, 0.1, 0.0)
+        sounding = {each["label"]: each for each in source_of(hub)["open"]}
+        words.append(sounding["low"]["sureness"])
+        assert sounding["middle"]["sureness"] is None
+        (shown,) = [each for each in source_of(hub)["sounds"] if each["label"] == "low"]
+        assert shown["sureness"] == sounding["low"]["sureness"]
+    assert words == ["maybe", "likely", "sure", "sure"]
+    yard.end("low", 0.2, score=0.7)
+    told = [each.data["sureness"] for each in hub.after(seen) if each.data.get("label") == "low"]
+    assert told == ["maybe", "likely"]
+
+
 @pytest.mark.parametrize(
     "seen",
     ["", "0", "-", "-1", "12", "other-1", "{run}-99", "{run}-", "{run}--1", "{run}-1e0", "{run}- 1",
@@ -99,6 +121,7 @@ def test_an_event_is_told_from_its_begin_to_its_end(hub, yard):
     assert began == {
         "id": stream().event_id(event_id("low", RATE)),
         "source": "yard", "label": "low", "name": "low tone", "onset": began_at(1.0), "score": 0.6,
+        "sureness": None,
     }  # fmt: skip
     assert source_of(hub)["open"] == [began]
     yard.sink.write(EventOngoing("low", RATE, 0.7, 3 * RATE))
@@ -269,9 +292,30 @@ def test_strongest_sounds_come_with_their_names_and_scores(hub, yard):
     yard.score(0.01, 0.3, 0.6, 0.09)
     source = source_of(hub)
     assert source["sounds"] == [
-        {"label": "middle", "name": "middle", "score": 0.6, "above": True, "threshold": 0.5},
-        {"label": "low", "name": "low tone", "score": 0.3, "above": False, "threshold": 0.5},
-        {"label": "high", "name": "high", "score": 0.09, "above": False, "threshold": 0.5},
+        {
+            "label": "middle",
+            "name": "middle",
+            "score": 0.6,
+            "above": True,
+            "threshold": 0.5,
+            "sureness": None,
+        },
+        {
+            "label": "low",
+            "name": "low tone",
+            "score": 0.3,
+            "above": False,
+            "threshold": 0.5,
+            "sureness": None,
+        },
+        {
+            "label": "high",
+            "name": "high",
+            "score": 0.09,
+            "above": False,
+            "threshold": 0.5,
+            "sureness": None,
+        },
     ]
     assert source["scored"]
 
@@ -322,6 +366,7 @@ def test_measured_values_are_no_scores(clock):
             "score": -3.25,
             "above": False,
             "threshold": None,
+            "sureness": None,
         }
     ]
 

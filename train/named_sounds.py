@@ -26,10 +26,12 @@ import numpy as np
 
 from streamclf.core.card import Card
 from streamclf.core.errors import UsageError
-from streamclf.core.records import Scores
+from streamclf.core.records import Scores, SoundEvent
 from streamclf.core.settings import Settings
+from streamclf.core.sureness import WORDS, find_sureness_limits, tell_sureness
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
 from train.audio.alarm_patterns import PATTERNS, PIECE_S, make_alarms
 from train.audio.soundscapes import Scene, make_scenes
 from train.base.arguments import Parser, numbers
@@ -174,13 +176,49 @@ def judge_scenes(
     }
     psds = measure_psds(recordings, list(means), truth)
     return result | {
+        "sureness": judge_sureness(classifier, scenes, scores, means),
         "psds1": psds["psds1"],
         "scenes": len(scenes),
         "protocol": "soundscapes of a minute, clips at known times over made noise at "
         f"{', '.join(f'{level:g}' for level in SNR_DB)} dB (train.audio.soundscapes); events of "
         "labels that mean a class, joined where they touch, as by sed_eval (onset within 1 s, "
-        "offset within 1 s or half of the length); other_labels: events that mean no class",
+        "offset within 1 s or half of the length); other_labels: events that mean no class; "
+        "sureness: events by the word for their score, and how many are right: mean a class that "
+        "sounds while they last",
     }
+
+
+def judge_sureness(
+    classifier: Classifier,
+    scenes: Sequence[Scene],
+    scores: Mapping[str, Sequence[Scores]],
+    means: Mapping[str, tuple[str, ...]],
+) -> dict[str, dict[str, int]]:
+    """Count events by the words for how sure they are, and those that are right.
+
+    Args:
+        classifier: The model; its own thresholds count.
+        scenes: The scenes.
+        scores: What it says of each, by the scene's name.
+        means: The labels that mean a class.
+    """
+    limits = find_sureness_limits(classifier.card)
+    class_of = {label: name for name, labels in means.items() for label in labels}
+    counts = {word: {"events": 0, "right": 0} for word in WORDS}
+    for scene in scenes:
+        for event in Engine(classifier, Settings()).judge(scores[scene.name]):
+            if not isinstance(event, SoundEvent):
+                continue
+            word = tell_sureness(limits, event.label, event.score)
+            if word is not None:
+                counts[word]["events"] += 1
+                counts[word]["right"] += any(
+                    truth.label == class_of.get(event.label)
+                    and truth.onset < event.offset
+                    and truth.offset > event.onset
+                    for truth in scene.events
+                )
+    return counts
 
 
 def judge_alarms(classifier: Classifier, n_pieces: int) -> dict[str, Any]:
@@ -241,6 +279,10 @@ def describe(figures: dict[str, Any]) -> str:
                 f"{one['segment_f1']}, {one['false_alarms_per_hour']:g} false alarms an hour, "
                 f"{one['other_labels_per_hour']:g} events of other labels an hour"
             )
+        lines += [
+            f"  {word}: {one['right']} of {one['events']} events right"
+            for word, one in row["sureness"].items()
+        ]
         lines.append(f"  PSDS1 {row['psds1']:.3f}; other labels: {row['other_labels']}")
     if "alarms" in figures:
         row = figures["alarms"]

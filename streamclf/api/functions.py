@@ -28,6 +28,7 @@ from streamclf.core.label_choice import choose_labels
 from streamclf.core.log import say
 from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings
+from streamclf.core.sureness import Sureness
 from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
@@ -68,6 +69,8 @@ class Event:
             the same label and onset in both.
         short: Whether it was found in audio shorter than the model's window, which is less
             reliable.
+        sureness: What the score means for this label by the model's card, ``maybe``, ``likely`` or
+            ``sure``; None where it has no word.
     """
 
     label: str
@@ -79,6 +82,7 @@ class Event:
     source: str
     ended: bool = True
     short: bool = False
+    sureness: Sureness | None = None
 
     @property
     def duration_s(self) -> float:
@@ -379,6 +383,7 @@ def _event(result: Result, info: StreamStarted) -> Event | None:
         info.source,
         isinstance(result, SoundEvent),
         isinstance(result, SoundEvent) and result.short,
+        info.tell_sureness(result.label, result.score),
     )
 
 

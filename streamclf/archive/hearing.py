@@ -12,6 +12,7 @@ import msgspec
 from streamclf import __version__
 from streamclf.archive.manifest import FORMAT, Plan
 from streamclf.core.settings import Settings
+from streamclf.core.sureness import find_sureness_limits
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
@@ -119,6 +120,7 @@ def describe_run(engine: Engine, hearing: Hearing, plan: Plan) -> dict[str, obje
             "labels": card.labels,
             "display_names": names,
             "broader": card.broader_sounds,
+            "sureness": find_sureness_limits(card),
         },
         "settings": chosen,
         "streamclf": __version__,

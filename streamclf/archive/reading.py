@@ -49,7 +49,7 @@ CREATE TABLE clips (event_id BIGINT, folder VARCHAR, path VARCHAR, gone_us BIGIN
 CREATE TABLE reviews (id BIGINT, event_id BIGINT, reviewed_us BIGINT, verdict VARCHAR);
 CREATE TABLE bare (quarter BIGINT PRIMARY KEY, ahead_us BIGINT, offset_min BIGINT);
 CREATE TABLE models (id BIGINT, name VARCHAR, version VARCHAR, sha256 VARCHAR,
-                     display_names VARCHAR, broader VARCHAR);
+                     display_names VARCHAR, broader VARCHAR, sureness VARCHAR);
 CREATE TABLE sources (id BIGINT, name VARCHAR, calibration_db DOUBLE);
 CREATE TABLE recordings (id BIGINT, path VARCHAR, bytes BIGINT, source_id BIGINT)"""
 _MOMENT = "coalesce(time, local_time - ahead_us)"
@@ -99,6 +99,7 @@ class _ModelPage(msgspec.Struct, frozen=True):
     sha256: str = ""
     display_names: dict[str, str] = {}
     broader: dict[str, list[str]] = {}
+    sureness: dict[str, list[float]] = {}
 
 
 class Results:
@@ -245,7 +246,8 @@ class Results:
         self._insert("recordings", named)
         self._insert("sources", [(number, name, None) for name, number in folders.items()])
         model = _read_page(self._place, self._run).model
-        told = (msgspec.json.encode(each).decode() for each in (model.display_names, model.broader))
+        fields = (model.display_names, model.broader, model.sureness)
+        told = (msgspec.json.encode(each).decode() for each in fields)
         self._insert("models", [(1, model.name, model.version, model.sha256, *told)])
 
     def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:

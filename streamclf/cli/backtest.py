@@ -24,6 +24,12 @@ from streamclf.core.errors import OK, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.redaction import one_line, show_safely
 from streamclf.core.settings import Settings
+from streamclf.core.sureness import (
+    SURENESS_WIDTH,
+    find_sureness_limits,
+    show_sureness,
+    tell_sureness,
+)
 from streamclf.core.text_format import format_count
 from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.core.vocabulary import Vocabulary
@@ -192,7 +198,7 @@ class _Answer:
         if not self.events:
             yield f"In the past ({length}) {self.card.name} would have told nothing."
             return
-        seconds = self.past.seconds
+        seconds, limits = self.past.seconds, find_sureness_limits(self.card)
         would = Counter(event.label for event in self.events)
         then = self._count_told()
         yield f"In the past ({length}) {self.card.name} would have told:"
@@ -213,20 +219,23 @@ class _Answer:
                 if event.onset_us is None
                 else f"{_local(event):%a %Y-%m-%d %H:%M:%S}"
             )
+            sure = show_sureness(tell_sureness(limits, event.label, event.score), event.score)
             yield (
-                f"  {when}  {event.offset_s - event.onset_s:5.1f} s  {event.score:.2f}  "
+                f"  {when}  {event.offset_s - event.onset_s:5.1f} s  {sure:<{SURENESS_WIDTH}}  "
                 f"{self._name(event.label):<{width}}  {one_line(event.source)}{clip}".rstrip()
             )
 
     def stored(self) -> Mapping[str, Sequence[StoredEvent]]:
         """The events of live sources as those of a store, by source."""
         found: dict[str, list[StoredEvent]] = defaultdict(list)
+        limits = find_sureness_limits(self.card)
         for event in self.events:
             if event.onset_us is None or event.is_recording:
                 continue
             told = self._told(event)
             zone = _local(event).utcoffset()
             assert zone is not None
+            sureness = tell_sureness(limits, event.label, event.score)
             length_us = round((event.offset_s - event.onset_s) * 1e6)
             found[event.source].append(
                 StoredEvent(
@@ -249,6 +258,8 @@ class _Answer:
                     elapsed=0,
                     verdict=None,
                     clip=None if told is None else told.event.clip,
+                    sureness=sureness,
+                    begin_sureness=sureness,
                 )
             )
         return found

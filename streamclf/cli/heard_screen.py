@@ -8,6 +8,7 @@ from itertools import groupby
 
 from streamclf.cli.text_table import Column, Look, format_table
 from streamclf.core.redaction import one_line
+from streamclf.core.sureness import SURENESS_WIDTH, tell_sureness
 from streamclf.core.text_format import format_count, format_length
 from streamclf.store.display_names import read_display_names
 from streamclf.store.listing import list_open
@@ -24,6 +25,7 @@ from streamclf.store.queries import (
 )
 from streamclf.store.question import Database, Question
 from streamclf.store.rates import Rate, list_rates
+from streamclf.store.sureness import join_sureness_limits
 
 MOST_DAYS = 1000
 """Days between two others that get a row, though nothing was heard on them."""
@@ -155,9 +157,26 @@ def _table(
             columns.append(
                 Column(title, [f"{moment:{form}}" if moment else "" for moment in cells])
             )
-    best = [f"{each.highest_score:.2f}" if each.n_events else "" for each in counts]
-    columns.append(Column("highest", best, right=True))
+    columns.append(_surest(connection, counts, by))
     return format_table(columns, _parts(rates), look)
+
+
+def _surest(connection: Database, counts: Sequence[Count], by: Sequence[By]) -> Column:
+    """Make the column of the highest scores, after words for how sure they are."""
+    limits = join_sureness_limits(connection) if "label" in by else {}
+    scores = [f"{each.highest_score:.2f}" if each.n_events else "" for each in counts]
+    words = [
+        tell_sureness(limits, str(each.key[by.index("label")]), each.highest_score)
+        if limits and each.n_events
+        else None
+        for each in counts
+    ]
+    if not any(words):  # scores of several labels together, or of a model that has no words
+        return Column("highest", scores, right=True)
+    cells = [
+        f"{word or '':<{SURENESS_WIDTH}} {score}" for word, score in zip(words, scores, strict=True)
+    ]
+    return Column("surest", cells)
 
 
 def _arrange(rates: list[Rate], by: Sequence[By]) -> list[Rate]:

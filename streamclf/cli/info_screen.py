@@ -16,6 +16,7 @@ from streamclf.core.errors import ModelError
 from streamclf.core.records import Window
 from streamclf.core.settings import Settings
 from streamclf.core.sound_kinds import KINDS
+from streamclf.core.sureness import LIKELY, SURE, find_sureness_limits
 from streamclf.core.text_format import format_count, mark_off
 from streamclf.core.unknown_rule import find_unknown_rule
 from streamclf.model.classifier import Classifier
@@ -257,6 +258,7 @@ def list_card(model: Model) -> list[tuple[str, str]]:
         ("sample rate", f"{card.sample_rate} Hz"),
         ("window", f"{card.window_samples} samples ({card.window_s:g} s)"),
         ("thresholds", _thresholds(card)),
+        ("how sure", _sureness(card)),
         ("unknown sounds", _unknown(card)),
         ("shared work", _shared(card)),
         ("features", _features(card)),
@@ -326,6 +328,15 @@ def _thresholds(card: Card) -> str:
         + (f"; never of {', '.join(limits.never)}" if limits.never else "")
         + (f"; others for --target-precision {others}" if others else "")
     )
+
+
+def _sureness(card: Card) -> str:
+    limits = find_sureness_limits(card)
+    if not limits:
+        return "not told in words: the card does not know how often which scores are right"
+    words = f"sure from the threshold for {SURE:g} on, likely from that for {LIKELY:g}, else maybe"
+    n_others = len(card.labels) - len(set(card.thresholds.never)) - len(limits)
+    return f"{words}; {format_count(n_others, 'label')} without a word" if n_others else words
 
 
 def _unknown(card: Card) -> str:

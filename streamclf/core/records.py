@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.event_id import event_id
+from streamclf.core.sureness import Limits, Sureness, tell_sureness
 
 if TYPE_CHECKING:
     from streamclf.core.card import Task, Thresholds
@@ -106,6 +107,8 @@ class StreamStarted:
         features: Form of the features that the scores carry; None where they carry none.
         speech_scores: Score of a single window from which it holds speech, for labels of speech.
         broader: Labels that are broader than a label by one step, as the model's card has them.
+        sureness: Scores from which on events are likely and sure, by label
+            (`streamclf.core.sureness`); empty where the model's card does not know them.
     """
 
     source: str
@@ -126,10 +129,15 @@ class StreamStarted:
     features: FeatureFormat | None = None
     speech_scores: Mapping[str, float] = field(default_factory=dict)
     broader: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sureness: Limits = field(default_factory=dict)
 
     def display_name(self, label: str) -> str:
         """Return the name shown to people for a label."""
         return self.display_names.get(label, label)
+
+    def tell_sureness(self, label: str, score: float) -> Sureness | None:
+        """Tell how sure an event with a highest score is; None where its label has no words."""
+        return tell_sureness(self.sureness, label, score)
 
     def event_id(self, record_id: str) -> str:
         """Return a name of an event that is unique over several runs.

@@ -32,6 +32,7 @@ from streamclf.core.records import (
     StreamStarted,
     Waveform,
 )
+from streamclf.core.sureness import Sureness
 from streamclf.core.unknown import Verdict, judge
 from streamclf.dashboard.recent_audio import RecentAudio, join_pieces
 from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
@@ -61,6 +62,7 @@ class Entry:
         score: Score of an event; 0 for others.
         moment: Local time of the onset; None for recordings.
         ended_s: End of the audio at the time the event ended; infinite while it is ongoing.
+        sureness: How sure that score is; None where the model has no word for it.
     """
 
     kind: Literal["event", "gap", "warning", "info"]
@@ -71,6 +73,7 @@ class Entry:
     score: float = 0.0
     moment: datetime | None = None
     ended_s: float = 0.0
+    sureness: Sureness | None = None
 
     @property
     def ongoing(self) -> bool:
@@ -244,7 +247,7 @@ class History(Sink):
                 unknown = self.stream.unknown
                 verdict = judge(result, unknown) if unknown else ("known", 1.0)
                 self.averages.add(end_s, AveragePoint(end_s, result.values, arrived_at, verdict))
-                self._raise_scores(result.values, self.stream.labels)
+                self._raise_scores(result.values, self.stream)
             elif isinstance(result, EventBegan | EventOngoing | SoundEvent):
                 self._update_event(result, rate)
             elif not isinstance(result, Change):
@@ -254,29 +257,35 @@ class History(Sink):
 
     def _update_event(self, result: EventBegan | EventOngoing | SoundEvent, rate: int) -> None:
         """Add the entry of an event, or update it in place."""
+        stream = self.stream
+        assert stream is not None
         _, begun = self._open.pop(result.id, ("", None))
         if isinstance(result, SoundEvent):
             offset_s, ended_s = result.offset / rate, self.end_s
         else:
             offset_s, ended_s = result.position / rate, math.inf
+        sureness = stream.tell_sureness(result.label, result.score)
         if begun is None:
             place = (result.onset / rate, offset_s, self.end_s, result.score)
             moment = self._moment(result.onset)
-            name = self.stream.display_name(result.label) if self.stream else result.label
-            entry = Entry("event", name, *place, moment, ended_s)
+            name = stream.display_name(result.label)
+            entry = Entry("event", name, *place, moment, ended_s, sureness)
             self._append(entry)
         else:
-            entry = replace(begun, offset_s=offset_s, score=result.score, ended_s=ended_s)
+            entry = replace(
+                begun, offset_s=offset_s, score=result.score, ended_s=ended_s, sureness=sureness
+            )
             self._amend(begun, entry)
         if entry.ongoing:
             self._open[result.id] = result.label, entry
 
-    def _raise_scores(self, values: npt.NDArray[np.float32], labels: list[str]) -> None:
+    def _raise_scores(self, values: npt.NDArray[np.float32], stream: StreamStarted) -> None:
         """Raise the scores of ongoing events to the highest average so far, as at their end."""
+        labels = stream.labels
         for name, (label, entry) in list(self._open.items()):
             score = float(values[labels.index(label)]) if label in labels else 0.0
             if score > entry.score:
-                higher = replace(entry, score=score)
+                higher = replace(entry, score=score, sureness=stream.tell_sureness(label, score))
                 self._open[name] = label, higher
                 self._amend(entry, higher)
 

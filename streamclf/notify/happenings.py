@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from streamclf.core.sureness import Sureness
 from streamclf.core.vocabulary import Vocabulary
 
 Phase: TypeAlias = Literal["begin", "ongoing", "end"]
@@ -34,6 +35,7 @@ class SoundHappened:
         offset_us: When it ended; None while it sounds.
         utc_offset_min: The place's offset from UTC, in minutes.
         vocabulary: What names mean to the model that heard it; None where only its own names count.
+        sureness: How sure that score is, by the card of its model; None where that has no word.
     """
 
     phase: Phase
@@ -47,6 +49,7 @@ class SoundHappened:
     offset_us: int | None = None
     utc_offset_min: int = 0
     vocabulary: Vocabulary | None = field(default=None, compare=False, repr=False)
+    sureness: Sureness | None = None
 
     def asked_by(self, names: Sequence[str]) -> str | None:
         """Tell by which of several names it is asked for, see `Vocabulary.asked`."""

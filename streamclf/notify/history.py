@@ -43,9 +43,9 @@ class PastSound:
 class History(Protocol):
     """Interface of what is known of the time before a moment.
 
-    Sounds count where they have reached the rule's ``min_score`` and lasted for ``lasting``; with
-    ``quiet``, where they have reached ``min_score``. All times are microseconds since 1970-01-01
-    UTC.
+    Sounds count where they have reached the rule's ``min_score``, were sure ``at_least`` so, and
+    lasted for ``lasting``; with ``quiet``, however long they lasted. All times are microseconds
+    since 1970-01-01 UTC.
     """
 
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:

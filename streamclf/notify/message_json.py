@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from streamclf.core.sureness import Sureness
 from streamclf.notify.messages import Message
 from streamclf.sinks.json_records import JsonRecord
 
@@ -80,6 +81,16 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
         ]
         | UnsetType
     ) = UNSET
+    sureness: (
+        Annotated[
+            Sureness,
+            _says(
+                "How sure that score is for this label, by the model's card; absent where it has "
+                "no word."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     time: (
         Annotated[
             str,
@@ -136,6 +147,7 @@ def describe_message(message: Message) -> MessageRecord:
         asked=UNSET if message.asked is None else message.asked,
         id=UNSET if message.event_id is None else message.event_id,
         score=UNSET if message.score is None else round(float(message.score), 4),
+        sureness=UNSET if message.sureness is None else message.sureness,
         time=UNSET if onset_us is None else local_time(onset_us, zone),
         end_time=UNSET if offset_us is None else local_time(offset_us, zone),
         length_s=round(((offset_us or 0) - (onset_us or 0)) / 1e6, 3) if lasted else UNSET,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from streamclf.core.sureness import Sureness
+
 Occasion: TypeAlias = Literal["begin", "ongoing", "end", "quiet", "lost", "back", "test"]
 """Why a message is told; ``back``: a lost source is heard again; ``test``: somebody tries it."""
 
@@ -26,6 +28,8 @@ class Message:
         utc_offset_min: The place's offset from UTC, in minutes.
         event_id: Identifier of the event; None with ``quiet``, ``lost`` and ``back``.
         score: Highest averaged score so far; None with ``quiet``, ``lost`` and ``back``.
+        sureness: How sure the event is so far, by the card of its model; None where that has no
+            word.
         onset_us: When the sound began; with ``quiet`` when the quiet did, with ``lost`` and
             ``back`` when the source was lost.
         offset_us: When it ended; None while it goes on.
@@ -56,3 +60,4 @@ class Message:
     moment_us: int | None = None
     asked: str | None = None
     asked_name: str | None = None
+    sureness: Sureness | None = None

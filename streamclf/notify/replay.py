@@ -232,6 +232,7 @@ def _describe(
         known_us=(event.offset_us if ends else None) or onset_us,
         offset_us=event.offset_us if ends else None,
         utc_offset_min=event.utc_offset_min or 0,
+        sureness=event.sureness if ends else event.begin_sureness,
         vocabulary=vocabulary,
     )
 

@@ -61,6 +61,8 @@ def _conditions(rule: Rule) -> str:
     said = []
     if rule.min_score:
         said.append(f"with a score of {rule.min_score:g} or more")
+    if rule.at_least:
+        said.append(f"at least {rule.at_least}")
     if rule.repeats > 1:
         said.append(f"{rule.repeats} times within {format_span(rule.within or 0)}")
     if rule.rare:

@@ -14,7 +14,8 @@ Meanings
   (`streamclf.notify.joined_sounds`): the alarm lasts from the first to the last, and counts once. A
   message names the label that was heard: the first one as it begins, the surest one later.
   Which of two is the first depends on which was known first, live; in a replay on their onsets.
-- A sound counts once it has reached ``min_score``, at its begin or later, and lasted ``lasting``.
+- A sound counts once it has reached ``min_score`` and is sure ``at_least`` so, at its begin or
+  later, and lasted ``lasting``.
 - The moment of a message is the onset plus ``lasting`` (``begin``), the offset (``end``), the
   moment at which the next round is due (``ongoing``), or at which it has been quiet for ``lasting``
   (``quiet``). ``hours`` and ``first_of_day`` look at that moment, ``cooldown`` at the time between
@@ -35,6 +36,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from streamclf.core.sureness import rank_sureness
 from streamclf.notify.happenings import AudioHeard, Happening, SoundHappened
 from streamclf.notify.heard_time import HeardTime
 from streamclf.notify.history import History, NoHistory, Told
@@ -65,6 +67,7 @@ class _Sound:
         surest: What was told of the event that names it best: of a narrower label, or with the
             highest score. A sound of one event has no other.
         score: Its highest score so far.
+        rank: How sure its surest event has been so far (`streamclf.core.sureness.rank_sureness`).
         offset_us: When it ended; None while it sounds.
         utc_offset_min: The newest offset of the place.
         done: Names of the rules that have decided about it.
@@ -73,13 +76,15 @@ class _Sound:
     first: SoundHappened
     surest: SoundHappened
     score: float
+    rank: int
     utc_offset_min: int
     offset_us: int | None = None
     done: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, happening: SoundHappened) -> _Sound:
-        return cls(happening, happening, happening.score, happening.utc_offset_min)
+        rank = rank_sureness(happening.sureness)
+        return cls(happening, happening, happening.score, rank, happening.utc_offset_min)
 
     @property
     def onset_us(self) -> int:
@@ -87,6 +92,7 @@ class _Sound:
 
     def note(self, happening: SoundHappened) -> None:
         self.score = max(self.score, happening.score)
+        self.rank = max(self.rank, rank_sureness(happening.sureness))
         self.utc_offset_min = happening.utc_offset_min
         if happening.names_better_than(self.surest):
             self.surest = happening
@@ -299,7 +305,7 @@ class RuleBook:
         self, rule: Rule, asked: str, sound: _Sound, source: _SourceState, known_us: int
     ) -> Iterator[Message]:
         """Decide about a sound, if enough is known of it."""
-        if rule.name in sound.done or sound.score < rule.min_score:
+        if rule.name in sound.done or not rule.is_sure(sound.score, sound.rank):
             return
         if rule.on == "ongoing":
             yield from self._tell_rounds(rule, asked, sound, source, known_us)
@@ -407,7 +413,7 @@ class RuleBook:
         self, rule: Rule, asked: str, sound: _Sound, source: _SourceState, known_us: int
     ) -> Iterator[Message]:
         """End the quiet of a source with a sound, and begin it anew when the sound has ended."""
-        if sound.score < rule.min_score:
+        if not rule.is_sure(sound.score, sound.rank):
             return
         name, event_id = sound.first.source, sound.first.event_id
         state = self._quiets[rule.name, name]
@@ -483,7 +489,7 @@ class RuleBook:
     ) -> Message:
         first = sound.first
         # A begin is told by the event that was known first, or by the one that is sure enough.
-        heard = first if rule.on == "begin" and not rule.min_score else sound.surest
+        heard = first if rule.on == "begin" and not rule.waits_for_score else sound.surest
         other = asked != heard.label
         message = Message(
             token=_token(rule, first.source, first.event_id, moment_us),
@@ -498,6 +504,7 @@ class RuleBook:
             targets=rule.to,
             event_id=first.event_id,
             score=sound.score,
+            sureness=(sound.surest if sound.surest.label == heard.label else heard).sureness,
             onset_us=sound.onset_us,
             offset_us=sound.offset_us if rule.on == "end" else None,
             count=count,

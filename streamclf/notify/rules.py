@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from streamclf.core.errors import UsageError
+from streamclf.core.sureness import rank_sureness
 from streamclf.core.table_keys import Duration
 from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import SoundHappened
@@ -15,6 +16,8 @@ from streamclf.notify.templates import DEFAULTS, REPEATED, check_template
 
 On: TypeAlias = Literal["begin", "end", "ongoing", "quiet", "lost"]
 """What a rule tells."""
+AtLeast: TypeAlias = Literal["likely", "sure"]
+"""How sure a sound must be."""
 DAY_S = 86_400
 LONGEST_NAME = 64
 LONGEST_S = 30 * DAY_S
@@ -40,6 +43,9 @@ class Rule:
             ``lasting``, told once, and when it is heard again.
         min_score: Score, from 0 to 1, that a sound must have reached to count. A sound that
             reaches it after its begin counts from then on.
+        at_least: How sure a sound must be to count, by the card of its model: ``likely`` or
+            ``sure``. One that becomes so after its begin counts from then on. Sounds that a model
+            has no word for count whatever their score.
         lasting: How long a sound must have lasted to count. It is then told while it still sounds.
             With ``quiet``, the time heard without it; gaps do not count. With ``lost``, how long
             the source must have been away.
@@ -63,6 +69,7 @@ class Rule:
     sources: tuple[str, ...] = ()
     on: On = "begin"
     min_score: float = 0.0
+    at_least: AtLeast | None = None
     lasting: Duration = 0.0
     repeats: int = 1
     within: Duration | None = None
@@ -133,7 +140,11 @@ class Rule:
                 f'{SHORTEST_ROUND_S:g} s or more, such as "10m"'
             )
         if self.on == "lost":
-            for key, given in [("labels", bool(self.labels)), ("min-score", self.min_score > 0)]:
+            for key, given in [
+                ("labels", bool(self.labels)),
+                ("min-score", self.min_score > 0),
+                ("at-least", self.at_least is not None),
+            ]:
                 if given:
                     raise UsageError(
                         f"{key}: makes no sense with on = lost: it is about sources, not sounds; "
@@ -157,6 +168,21 @@ class Rule:
         if self.message is not None:
             return self.message
         return REPEATED if self.repeats > 1 else DEFAULTS[self.on]
+
+    @property
+    def waits_for_score(self) -> bool:
+        """Whether a sound counts only once it is sure enough."""
+        return self.min_score > 0 or self.at_least is not None
+
+    def is_sure(self, score: float, rank: int) -> bool:
+        """Whether a sound is sure enough to count.
+
+        Args:
+            score: Its highest score.
+            rank: How sure it is, see `streamclf.core.sureness.rank_sureness`.
+        """
+        enough = self.at_least is None or rank >= rank_sureness(self.at_least)
+        return score >= self.min_score and enough
 
     @cached_property
     def opening(self) -> Hours | None:

@@ -150,6 +150,7 @@ class HappeningSink(Sink):
                 known_us=self._now_us(),
                 offset_us=offset_us,
                 utc_offset_min=opened.utc_offset_min,
+                sureness=stream.tell_sureness(label, opened.score),
                 vocabulary=self._vocabulary,
             )
         )
@@ -169,7 +170,10 @@ class HappeningSink(Sink):
         for (label, _), opened in self._open.items():
             index = self._index.get(label)
             score = float(average.values[index]) if index is not None else 0.0
-            if score >= opened.score + LEAST_RISE:
+            if score >= opened.score + LEAST_RISE or (
+                score > opened.score
+                and stream.tell_sureness(label, score) != stream.tell_sureness(label, opened.score)
+            ):
                 opened.score = score
                 self._tell(stream, "ongoing", label, opened)
 

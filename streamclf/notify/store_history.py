@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from streamclf.core.errors import StoreError
+from streamclf.core.sureness import Limits, least_score
 from streamclf.notify.history import PastSound, Told
 from streamclf.notify.joined_sounds import PastEvent, join_past
 from streamclf.notify.messages import Message
@@ -18,6 +20,7 @@ from streamclf.notify.rules import MOST_REPEATS, Rule
 from streamclf.store.database import connect_to_read, reason_of
 from streamclf.store.heard_spans import heard_spans
 from streamclf.store.names import list_labels, read_vocabulary
+from streamclf.store.sureness import join_sureness_limits
 
 T = TypeVar("T")
 JOINED_S = 3600
@@ -99,8 +102,11 @@ class StoreHistory:
         self, rule: Rule, source: str, labels: Sequence[str], before_us: int
     ) -> int | None:
         """Find the onset of the last sound of labels that counts, before a moment."""
-        values = _values(rule, source) | {"before_us": before_us}
-        rows = [self._select(_LAST_HEARD, values | {"label": label}) for label in labels]
+        values, needed = _values(rule, source) | {"before_us": before_us}, self._needed(rule)
+        rows = [
+            self._select(_LAST_HEARD, values | {"label": label, "min_score": needed(label)})
+            for label in labels
+        ]
         return max((int(each[0][0]) for each in rows if each), default=None)
 
     def onsets(
@@ -111,26 +117,32 @@ class StoreHistory:
         early_us = since_us - (JOINED_S * 1_000_000 if len(labels) > 1 else 0)
         values = {"source": source, "since_us": early_us, "before_us": before_us}
         rows = [row for label in labels for row in self._select(_EVENTS, values | {"label": label})]
-        counts = _values(rule, source)
+        lasting_us, needed = _values(rule, source)["lasting_us"], self._needed(rule)
+        events = [
+            replace(each, score=each.score - needed(each.label))
+            for each in sorted(PastEvent(*row) for row in rows)
+        ]
         onsets = [
             sound.onset_us
-            for sound in join_past(sorted(PastEvent(*row) for row in rows))
+            for sound in join_past(events)
             if sound.onset_us >= since_us
-            and sound.score >= counts["min_score"]
-            and sound.offset_us - sound.onset_us >= counts["lasting_us"]
+            and sound.score >= 0  # one of its events is as sure as is needed of its label
+            and sound.offset_us - sound.onset_us >= lasting_us
         ]
         return onsets[-MOST_REPEATS:]
 
     def last_sound(self, rule: Rule, source: str, before_us: int) -> PastSound | None:
         """Find the sound among those of a rule that ended last, begun before a moment."""
         values = _values(rule, source) | {"lasting_us": 0, "before_us": before_us}
+        needed = self._needed(rule)
 
         def ask(connection: sqlite3.Connection) -> list[PastSound]:
             vocabulary, found = read_vocabulary(connection), []
             for label in list_labels(connection):
                 asked = vocabulary.asked(rule.labels, label) if rule.labels else label
                 if asked is not None:
-                    rows = connection.execute(_LAST_SOUND, values | {"label": label})
+                    more = {"label": label, "min_score": needed(label)}
+                    rows = connection.execute(_LAST_SOUND, values | more)
                     found += [PastSound(asked, vocabulary.show(asked), *row) for row in rows]
             return found
 
@@ -145,6 +157,15 @@ class StoreHistory:
             return [] if row is None else list(heard_spans(connection, row[0], since_us, before_us))
 
         return self._ask(ask, [])
+
+    def _needed(self, rule: Rule) -> Callable[[str], float]:
+        """Return what tells from which score on a sound of a label counts for a rule."""
+        sure = rule.at_least
+        if sure is None:
+            return lambda label: rule.min_score
+        nothing: Limits = {}
+        limits = self._ask(join_sureness_limits, nothing)
+        return lambda label: max(rule.min_score, least_score(limits, label, sure))
 
     def _select(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         nothing: list[tuple[Any, ...]] = []
@@ -168,7 +189,6 @@ class StoreHistory:
 def _values(rule: Rule, source: str) -> dict[str, Any]:
     return {
         "source": source,
-        "min_score": rule.min_score,
         "lasting_us": round(rule.lasting * 1_000_000),
     }
 

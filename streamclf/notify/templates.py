@@ -17,6 +17,8 @@ from streamclf.notify.messages import Message, Occasion
 
 FIELDS = {
     "name": "the sound as people read it; empty with lost",
+    "sureness": "how sure it is so far: maybe, likely or sure; empty where the model has no word",
+    "sound": "the name, and how sure it is: Smoke alarm (likely)",
     "label": "the model's identifier of the sound; empty with lost",
     "asked": "what the rule names: Alarm where {name} is Siren; mostly the same as {name}",
     "source": "name of the source",
@@ -30,9 +32,9 @@ FIELDS = {
 }
 """The fields, and what they say."""
 DEFAULTS: Mapping[Occasion, str] = {
-    "begin": "{source}: {name} since {time}",
+    "begin": "{source}: {sound} since {time}",
     "ongoing": "{source}: {name} goes on since {time}",
-    "end": "{source}: {name} from {time} to {end}",
+    "end": "{source}: {sound} from {time} to {end}",
     "quiet": "{source}: no {name} since {time}",
     "lost": "{source}: lost since {time}, nothing is heard of it",
     "back": "{source}: heard again after {length}",
@@ -86,6 +88,8 @@ def fill_template(text: str, message: Message, until_us: int) -> str:
     lasted_us = None if onset_us is None else (offset_us or until_us) - onset_us
     values = {
         "name": message.name,
+        "sureness": message.sureness or "",
+        "sound": f"{message.name} ({message.sureness})" if message.sureness else message.name,
         "label": message.label,
         "asked": message.asked_name or message.name,
         "source": message.source,

@@ -40,6 +40,7 @@ def make_trial(
         utc_offset_min=utc_offset_min,
         targets=rule.to,
         score=None if rule.on in ("quiet", "lost") else max(rule.min_score, 0.9),
+        sureness=None if rule.on in ("quiet", "lost") else "sure",
         onset_us=onset_us,
         offset_us=now_us if rule.on == "end" else None,
         count=rule.repeats,

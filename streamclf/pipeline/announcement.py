@@ -10,6 +10,7 @@ from streamclf.core.card import Card
 from streamclf.core.local_clock import LocalClock
 from streamclf.core.records import ModelIdentity, StreamStarted
 from streamclf.core.speech_labels import find_speech_scores
+from streamclf.core.sureness import find_sureness_limits
 from streamclf.sources.base import Source
 
 
@@ -51,6 +52,7 @@ def announce(
         model=ModelIdentity(card.name, card.version, model_file),
         speech_scores=find_speech_scores(card),
         broader=card.broader_sounds,
+        sureness=find_sureness_limits(card),
     )
 
 

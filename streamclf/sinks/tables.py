@@ -10,6 +10,7 @@ from streamclf.core.highest_averages import MIN_SHOWN
 from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent, StreamStarted
 from streamclf.core.redaction import one_line
 from streamclf.core.stats import Statistics
+from streamclf.core.sureness import SURENESS_WIDTH
 from streamclf.sinks.csv_cells import csv_line
 from streamclf.sinks.jsonl import N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
@@ -188,8 +189,10 @@ class TextSink(TableSink):
     def write(self, result: Result) -> None:
         """Write a row for each event, gap or value, and for each begin if it is requested."""
         if self._begins and isinstance(result, EventBegan) and self._stream is not None:
-            name, score = self._stream.display_name(result.label), f"{result.score:.2f}"
-            self._file.write(self._line(self._stream, result.onset, "...", name, score))
+            stream = self._stream
+            number = _write_score(stream, result.label, result.score)
+            name = stream.display_name(result.label)
+            self._file.write(self._line(stream, result.onset, "...", name, number))
         super().write(result)
 
     def row(
@@ -198,13 +201,15 @@ class TextSink(TableSink):
         """Format a row; the first one of a stream comes below the stream's name."""
         text, number = f"[gap: {score}]", ""
         if label is not None:
-            text, number = stream.display_name(label), f"{score:.2f}"
+            text = stream.display_name(label)
+            number = _write_score(stream, label, float(score))
         return self._line(stream, onset, _format_time(stream.seconds(offset)), text, number)
 
     def _line(self, stream: StreamStarted, onset: int, end: str, text: str, number: str) -> str:
         begin = _format_time(stream.seconds(onset))
         # Names are of any length, so the score stands before them.
-        return f"{self._title(stream)}  {begin:>10} - {end:>10}  {number:>5}  {text}"
+        width = SURENESS_WIDTH + 6 if stream.sureness else 5
+        return f"{self._title(stream)}  {begin:>10} - {end:>10}  {number:>{width}}  {text}"
 
     def _title(self, stream: StreamStarted) -> str:
         """Return the line with the stream's name, or an empty text if it has been written."""
@@ -222,6 +227,13 @@ def _answer(answer: Average, stream: StreamStarted, n_best: int) -> list[tuple[s
         return [(label, round(float(value), 6)) for label, value in pairs]
     best = top_labels(answer, stream, n_best, chosen_only=True)
     return [(row.label, row.score) for row in best]
+
+
+def _write_score(stream: StreamStarted, label: str, score: float) -> str:
+    """Write a score, after the word for how sure that is where the model has words."""
+    if not stream.sureness:
+        return f"{score:.2f}"
+    return f"{stream.tell_sureness(label, score) or '':<{SURENESS_WIDTH}}  {score:.2f}"
 
 
 def _format_time(seconds: float) -> str:

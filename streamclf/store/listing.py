@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from streamclf.core.event_id import event_id
+from streamclf.core.sureness import Sureness, tell_sureness
 from streamclf.store.queries import local_time
 from streamclf.store.question import Database, Question, Where, marks
+from streamclf.store.sureness import read_sureness_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class StoredEvent:
         elapsed: Samples of its run so far.
         verdict: What somebody said of it last.
         clip: Path of its clip; None if there is none.
+        sureness: How sure it is by its highest score, and its model's card; None where that has no
+            word.
+        begin_sureness: How sure it was when it began.
     """
 
     row: int
@@ -57,6 +62,8 @@ class StoredEvent:
     elapsed: int
     verdict: str | None
     clip: str | None
+    sureness: Sureness | None = None
+    begin_sureness: Sureness | None = None
 
     @property
     def stream(self) -> str:
@@ -96,7 +103,8 @@ SELECT events.id, sources.name, recordings.path, models.name || ' ' || models.ve
        score, highest_score, short, events.state, runs.first_position + runs.elapsed_samples,
        (SELECT verdict FROM reviews WHERE event_id = events.id
         ORDER BY reviewed_us DESC, reviews.id DESC LIMIT 1),
-       (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL)
+       (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL),
+       runs.model_id
 FROM events
 JOIN runs ON runs.id = events.run_id
 JOIN sources ON sources.id = events.source_id
@@ -122,8 +130,16 @@ def list_events(connection: Database, question: Question) -> Iterator[StoredEven
 
 
 def _read(connection: Database, rest: str, where: Where) -> Iterator[StoredEvent]:
-    for row in connection.execute(_SELECT + rest, where.values):
-        yield StoredEvent(*row)
+    limits = read_sureness_limits(connection)
+    for *values, model in connection.execute(_SELECT + rest, where.values):
+        event = StoredEvent(*values)
+        if by_label := limits.get(model):
+            event = replace(
+                event,
+                sureness=tell_sureness(by_label, event.label, event.highest_score),
+                begin_sureness=tell_sureness(by_label, event.label, event.score),
+            )
+        yield event
 
 
 def read_events(connection: Database, rows: Sequence[int]) -> list[StoredEvent]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from streamclf import __version__
 from streamclf.core.redaction import one_line
+from streamclf.core.sureness import Limits, tell_sureness
 from streamclf.core.text_format import format_count, format_length
 from streamclf.store.display_names import read_display_names
 from streamclf.store.heat_map import count_heat_map
@@ -27,6 +28,7 @@ from streamclf.store.queries import (
 )
 from streamclf.store.question import Database, Question
 from streamclf.store.rates import Rate, list_rates
+from streamclf.store.sureness import join_sureness_limits
 
 N_LABELS = 20
 """Most labels in the table and in the map."""
@@ -92,7 +94,9 @@ def _facts(
         "heard": _length(sum(heard.values())),
         "n_sources": len(heard),
         "missing": format_length(sum(each.seconds for each in missing)) if missing else "nothing",
-        "labels": _label_rows(rates[:N_LABELS], read_display_names(connection)),
+        "labels": _label_rows(
+            rates[:N_LABELS], read_display_names(connection), join_sureness_limits(connection)
+        ),
         "n_more": max(len(rates) - N_LABELS, 0),
         "map": _map(connection, question),
         "columns": _columns(connection, question, axis),
@@ -127,7 +131,9 @@ def _per_hour(rate: float | None) -> str:
     return f"{rate:.{0 if rate >= 100 else 1 if rate >= 10 else 2}f}"
 
 
-def _label_rows(rates: Sequence[Rate], shown: dict[str, str]) -> list[dict[str, Any]]:
+def _label_rows(
+    rates: Sequence[Rate], shown: dict[str, str], limits: Limits
+) -> list[dict[str, Any]]:
     most = max((rate.count.n_events for rate in rates), default=1)
     return [
         {
@@ -137,6 +143,7 @@ def _label_rows(rates: Sequence[Rate], shown: dict[str, str]) -> list[dict[str, 
             "per_hour": _per_hour(rate.per_hour),
             "minutes": f"{rate.count.sounding_s / 60:,.1f}",
             "last": f"{rate.count.last:%a %d %b, %H:%M}" if rate.count.last else "",
+            "surest": tell_sureness(limits, str(rate.count.key[0]), rate.count.highest_score),
             "highest": f"{rate.count.highest_score:.2f}",
             "open": rate.count.n_open > 0,
         }

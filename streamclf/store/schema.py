@@ -155,7 +155,12 @@ ALTER TABLE models ADD COLUMN
     broader TEXT NOT NULL DEFAULT '{}'; -- JSON object: label -> labels broader by one step
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+ALTER TABLE models ADD COLUMN
+    sureness TEXT NOT NULL DEFAULT '{}'; -- JSON object: label -> scores of likely and of sure
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statements that lead from version ``i`` of the store to ``i + 1``; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

@@ -182,6 +182,7 @@ class StoreSink(Sink):
                     "sha256": model,
                     "display_names": json.dumps(dict(stream.display_names)),
                     "broader": json.dumps(dict(stream.broader)),
+                    "sureness": json.dumps(dict(stream.sureness)),
                 },
             ),
         ]

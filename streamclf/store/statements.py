@@ -19,10 +19,14 @@ UPSERT_RECORDING = """
 INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, :modified_us)
 ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, modified_us = excluded.modified_us"""
 UPSERT_MODEL = """
-INSERT INTO models (name, version, sha256, display_names, broader)
-VALUES (:name, :version, :sha256, :display_names, :broader)
-ON CONFLICT (sha256) DO UPDATE SET broader = excluded.broader WHERE broader = '{}'"""
-"""A store of an earlier version does not know yet which labels are broader."""
+INSERT INTO models (name, version, sha256, display_names, broader, sureness)
+VALUES (:name, :version, :sha256, :display_names, :broader, :sureness)
+ON CONFLICT (sha256) DO UPDATE SET
+    broader = CASE broader WHEN '{}' THEN excluded.broader ELSE broader END,
+    sureness = CASE sureness WHEN '{}' THEN excluded.sureness ELSE sureness END
+WHERE broader = '{}' OR sureness = '{}'"""
+"""A store of an earlier version does not know yet which labels are broader, or how sure scores are.
+"""
 _RUN = "(SELECT id FROM runs WHERE token = :run)"
 INSERT_RUN = """
 INSERT INTO runs (token, source_id, model_id, recording_id, writer, sample_rate, first_position,

@@ -234,6 +234,7 @@ def record_event(entry: Entry, names: LabelNames) -> records.EventRecord:
         onset=event.onset_s,
         offset=UNSET if event.offset_s is None else event.offset_s,
         score=round(event.highest_score, 4),
+        sureness=UNSET if event.sureness is None else event.sureness,
         state=event.state,
         verdict=UNSET if event.verdict is None else cast(records.Verdict, event.verdict),
         said=UNSET if entry.said_label is None else entry.said_label,

@@ -78,6 +78,7 @@ class LiveSource:
         self._audio = LiveAudio()
         self.sound = sound
         self._stream: StreamStarted | None = None
+        self._index: dict[str, int] = {}  # of each label among the scores
         self._average: Average | None = None
         self._heard_at: float | None = None
         self._heard_ms: int | None = None
@@ -92,6 +93,7 @@ class LiveSource:
         with self._lock:
             self.end_events()
             self._stream = stream
+            self._index = {label: index for index, label in enumerate(stream.labels)}
             self._average = None
 
     def hear(self, item: Block | Gap) -> None:
@@ -109,12 +111,13 @@ class LiveSource:
             return
         if isinstance(result, Average):
             self._average = result
+            self._raise_scores(stream, result)
         elif isinstance(result, EventBegan):
             self._begin_event(stream, result)
         elif isinstance(result, EventOngoing):
             with self._lock:
                 if (event := self._open.get(stream.event_id(result.id))) is not None:
-                    event["score"] = _score(result.score)
+                    event.update(_tell_score(stream, result.label, result.score))
         elif isinstance(result, SoundEvent):
             self._end_event(stream, result)
         elif isinstance(result, Gap):
@@ -136,11 +139,21 @@ class LiveSource:
                 self._publish("ended", {**event, "length_s": length, "cut": True})
             self._open.clear()
 
+    def _raise_scores(self, stream: StreamStarted, average: Average) -> None:
+        """Raise the scores of what sounds to the highest average so far."""
+        with self._lock:
+            for event in self._open.values():
+                label = event["label"]
+                index = self._index.get(label)  # sounds that are unknown have none
+                score = float(average.values[index]) if index is not None else 0.0
+                if score > event["score"]:
+                    event.update(_tell_score(stream, label, score))
+
     def _begin_event(self, stream: StreamStarted, event: EventBegan) -> None:
-        began = {**self._describe(stream, event), "score": _score(event.score)}
+        began = self._describe(stream, event)
         with self._lock:
             self._open[began["id"]] = began
-            self._publish("began", began)
+            self._publish("began", dict(began))  # its score rises
 
     def _end_event(self, stream: StreamStarted, event: SoundEvent) -> None:
         described = self._describe(stream, event)
@@ -148,8 +161,8 @@ class LiveSource:
         with self._lock:
             begun = self._open.pop(described["id"], described)
             # Local time becomes more exact with the audio; what was told stays as it was told.
-            ended = {**begun, "score": _score(event.score), "length_s": round(length_s, 3)}
-            self._publish("ended", {**ended, "cut": False})
+            ended = {**begun, **_tell_score(stream, event.label, event.score)}
+            self._publish("ended", {**ended, "length_s": round(length_s, 3), "cut": False})
 
     def _describe(self, stream: StreamStarted, event: EventBegan | SoundEvent) -> Json:
         return {
@@ -158,6 +171,7 @@ class LiveSource:
             "label": event.label,
             "name": name_label(stream.display_name(event.label)),
             "onset": _ms(stream.moment(event.onset)),
+            **_tell_score(stream, event.label, event.score),
         }
 
     # What follows is called by whoever looks.
@@ -232,7 +246,7 @@ class LiveSource:
             return {"sounds": [], "verdict": None, "scored": True}
         values = average.values
         is_score = stream.task != "regression"
-        told = {event["label"] for event in self.open_events()}
+        told = {event["label"]: event["sureness"] for event in self.open_events()}
         order = np.argsort(values)[::-1] if is_score else np.arange(values.size)
         # What is told comes first: the scores of two labels say little about each other.
         first = [index for index in order if stream.labels[int(index)] in told]
@@ -251,6 +265,7 @@ class LiveSource:
                     # Beside what is told, other labels say the same in other words.
                     "above": label in told if told else score >= threshold,
                     "threshold": round(threshold, 3) if threshold <= 1 else None,
+                    "sureness": told.get(label),
                 }
             )
         verdict = judge(average, stream.unknown)[0] if stream.unknown else "known"
@@ -323,8 +338,9 @@ def _threshold(stream: StreamStarted, state: LiveState | None, label: str) -> fl
     return stream.thresholds.get(label, np.inf) if now is None else now
 
 
-def _score(score: float) -> float:
-    return round(float(score), 3)
+def _tell_score(stream: StreamStarted, label: str, score: float) -> Json:
+    """The score of an event, and how sure that is; None where its label has no word."""
+    return {"score": round(float(score), 3), "sureness": stream.tell_sureness(label, score)}
 
 
 def _ms(moment: datetime | None) -> int | None:

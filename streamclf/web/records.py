@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from streamclf.core.sureness import Sureness
+
 SCHEMA: Literal[1] = 1
 """Version of the answers. It grows when a field goes, or means something else."""
 
@@ -73,6 +75,16 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
         UNSET
     )
     score: Score
+    sureness: (
+        Annotated[
+            Sureness,
+            says(
+                "How sure that score is for this label, by the model's card; absent where it has "
+                "no word."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     state: Annotated[
         Literal["open", "ended", "cut"],
         says("`open` while it sounds, `cut` if its run ended without warning."),

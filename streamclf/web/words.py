@@ -34,8 +34,13 @@ class LabelNames:
 
 
 def tell_score(score: float) -> str:
-    """Write a score in per cent; only what is certain is 100 %."""
-    return f"{min(int(100 * score + 1e-9), 100)} %"
+    """Write a score as settings have it. It is no probability, so it is not told in per cent."""
+    return f"{score:.2f}"
+
+
+def tell_likeness(likeness: float) -> str:
+    """Write how alike two sounds are, in per cent; only the same sound is 100 %."""
+    return f"{min(max(int(100 * likeness + 1e-9), 0), 100)} %"
 
 
 def tell_day(day: date, today: date) -> str:

@@ -133,6 +133,12 @@ def test_scenes_are_judged_at_each_precision(classifier: Classifier) -> None:
     assert (judged["event_f1"], judged["event_precision"], judged["event_recall"]) == (1, 1, 1)
     assert judged["other_labels"] == {"Smoke detector, smoke alarm": 1}
     assert judged["psds1"] == 1
+    # The card has thresholds for 0.9 alone, which nothing here reaches.
+    assert judged["sureness"] == {
+        "maybe": {"events": 2, "right": 1},
+        "likely": {"events": 0, "right": 0},
+        "sure": {"events": 0, "right": 0},
+    }
     assert judged["precisions"]["0.9"]["event_recall"] == 0
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from streamclf.core.errors import SinkError
 from streamclf.core.records import Waveform
 from streamclf.core.redaction import one_line
+from streamclf.core.sureness import read_sureness
 from streamclf.dashboard.attached.client import Json, PageClient, PageError
 from streamclf.dashboard.past.days import (
     LONGEST_PLAYED_S,
@@ -252,6 +253,7 @@ def read_entry(said: Any) -> Entry:
         utc_offset_min=None if offset is None else round(offset.total_seconds() / 60),
         score=float(said["score"]), highest_score=float(said["score"]), short=False,
         state=said["state"], elapsed=0, verdict=cast("str | None", said.get("verdict")), clip=None,
+        sureness=read_sureness(said.get("sureness")),
     )  # fmt: skip
     return Entry(
         event,

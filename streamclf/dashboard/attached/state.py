@@ -14,6 +14,7 @@ import numpy as np
 
 from streamclf.core.card import Card
 from streamclf.core.redaction import one_line
+from streamclf.core.sureness import read_sureness
 from streamclf.dashboard.attached.client import Json
 from streamclf.dashboard.history import Entry
 from streamclf.dashboard.snapshot import SPECTRUM_COLUMNS, Level, Snapshot
@@ -80,6 +81,14 @@ class RemoteSource:
         while len(self.entries) > MAX_ENTRIES:
             del self.entries[next(iter(self.entries))]
 
+    def raise_score(self, sound: Json) -> None:
+        """Raise the score of an event that goes on to that of the newest frame."""
+        sureness, score = read_sureness(sound.get("sureness")), sound["score"]
+        for key, entry in self.entries.items():
+            if entry.ongoing and entry.label == one_line(sound["name"]) and sureness is not None:
+                score = max(entry.score, score)
+                self.entries[key] = replace(entry, score=score, sureness=sureness)
+
 
 class RemoteState:
     """All that the page has told. Everything happens in the thread of the app.
@@ -128,8 +137,9 @@ class RemoteState:
             onset_s = moment.timestamp()
             name = one_line(str(each["name"]))
             entry = Entry(
-                "event", name, onset_s, onset_s + length_s, onset_s, each["score"], moment
-            )
+                "event", name, onset_s, onset_s + length_s, onset_s, each["score"], moment,
+                sureness=read_sureness(each.get("sureness")),
+            )  # fmt: skip
             source.entries = {key: entry, **source.entries}
 
     def snapshot(self, name: str) -> Snapshot:
@@ -191,6 +201,7 @@ class RemoteState:
             for sound in frame.get("sounds", []):
                 if len(source.names) < MOST_LABELS or sound["label"] in source.names:
                     source.names[sound["label"]] = one_line(sound["name"])
+                source.raise_score(sound)
             sounds = frame.get("sounds", [])
             frame["sounds"] = [each for each in sounds if each["label"] in source.names]
 
@@ -206,6 +217,7 @@ class RemoteState:
             data["score"],
             moment,
             math.inf if open_ else 0.0,
+            read_sureness(data.get("sureness")),
         )
         if data["source"] in self.sources:
             self.sources[data["source"]].add_entry(data["id"], entry)

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from streamclf.core.sureness import SURENESS_WIDTH
 from streamclf.dashboard.history import Entry
 from streamclf.dashboard.widgets.canvas import bar
 from streamclf.dashboard.widgets.text import fit_words
@@ -31,7 +32,7 @@ class ColumnWidths:
 
     Attributes:
         width: Width of the whole list.
-        bar: Width of the bar that shows the score.
+        bar: Width of the word for how sure an event is, or of the bar that shows its score.
         digits: Whether the score is also written as a number.
     """
 
@@ -42,7 +43,11 @@ class ColumnWidths:
     @classmethod
     def within(cls, width: int) -> ColumnWidths:
         """Choose widths for a list; a narrow one has a short bar and no number."""
-        return cls(width, bar=8, digits=True) if width >= 48 else cls(width, bar=5, digits=False)
+        return (
+            cls(width, bar=8, digits=True)
+            if width >= 48
+            else cls(width, bar=SURENESS_WIDTH, digits=False)
+        )
 
     @property
     def label(self) -> int:
@@ -181,7 +186,7 @@ def describe(entry: Entry, columns: ColumnWidths) -> Text:
     length = format_short(entry.offset_s - entry.onset_s)
     if entry.kind == "event":
         text.append(f"{length:>7} ")
-        text.append(f"{bar(entry.score, columns.bar).ljust(columns.bar)} ")
+        text.append(f"{entry.sureness or bar(entry.score, columns.bar):<{columns.bar}} ")
         text.append(f"{entry.score:4.2f} " if columns.digits else "")
         text.append(fit_words(entry.label, columns.label), style="bold")
     elif entry.kind == "gap":

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from streamclf.core.sureness import SURENESS_WIDTH
 from streamclf.dashboard.widgets.canvas import bar
 from streamclf.dashboard.widgets.events import format_short
 from streamclf.dashboard.widgets.text import fit_exactly, fit_words
@@ -20,7 +21,7 @@ from streamclf.store.question import Verdict
 
 CLIP, OPEN = "♪", "●"
 VERDICTS: dict[str | None, str] = {None: "", "right": "✓ right", "wrong": "✗ wrong"}
-BAR_WIDTH, VERDICT_WIDTH = 5, 8
+BAR_WIDTH, VERDICT_WIDTH = SURENESS_WIDTH, 8
 FIXED_WIDTH = 9 + 2 + 9 + BAR_WIDTH + 1 + 5 + VERDICT_WIDTH
 """Cells of a line besides the label and the source."""
 DATED_WIDTH = 12
@@ -182,7 +183,8 @@ class PastEventList(OptionList):
         end_s = event.offset_s
         length = OPEN if end_s is None else format_short(end_s - event.onset_s)
         score = event.highest_score
-        text = Text(f"{time:>8} {sign} {length:>8} {bar(score, BAR_WIDTH).ljust(BAR_WIDTH)} ")
+        sure = event.sureness or bar(score, BAR_WIDTH)
+        text = Text(f"{time:>8} {sign} {length:>8} {sure:<{BAR_WIDTH}} ")
         text.append(f"{score:4.2f} ")
         fixed = FIXED_WIDTH + (DATED_WIDTH - 8 if self._dated else 0)
         room = max(self.scrollable_content_region.width - fixed - 2, 8)

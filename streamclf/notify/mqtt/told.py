@@ -128,6 +128,7 @@ def differs(state: Json, before: Json) -> bool:
 
 def describe_sound(happened: SoundHappened) -> Json:
     """Describe a begin or an end, as it goes to the topic of events."""
+    sureness = {} if happened.sureness is None else {"sureness": happened.sureness}
     told = {
         "event_type": happened.label,
         "phase": happened.phase,
@@ -135,6 +136,7 @@ def describe_sound(happened: SoundHappened) -> Json:
         "source": happened.source,
         "name": name_label(happened.name),
         "score": round(happened.score, 3),
+        **sureness,
         "onset": _time(happened.onset_us, happened),
     }
     if happened.offset_us is not None:

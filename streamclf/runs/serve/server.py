@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
 from streamclf.core.stats import Counts
+from streamclf.core.sureness import find_sureness_limits
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
@@ -535,7 +536,8 @@ def _warn_of_rules(
     heard = {}
     for stream, _, engine in engines:
         labels = {label: engine.vocabulary.show(label) for label in engine.reported_labels}
-        heard[stream.name] = Reported(labels, engine.vocabulary)
+        sureness = find_sureness_limits(engine.card)
+        heard[stream.name] = Reported(labels, engine.vocabulary, sureness)
     warn_of_rules(plan.notify, heard)
     return heard
 

@@ -41,7 +41,7 @@ N_EVENTS = 30
 """Events of a page."""
 MOST_AT_ONCE = 500
 """Most events that one form changes."""
-SCORES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SCORES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Lowest scores to choose from."""
 DONE = {
     "right": ("{} marked as right.", "event"),
@@ -146,7 +146,7 @@ def describe_filters(
         parts += [f"to {tell_day(last, today)}"] if last else []
     if filters.hour is not None:
         parts.append(f"{filters.hour:02}:00 to {(filters.hour + 1) % 24:02}:00")
-    parts += [f"at least {tell_score(filters.min_score)}"] if filters.min_score else []
+    parts += [f"score {tell_score(filters.min_score)} or more"] if filters.min_score else []
     parts += [_REVIEWED[filters.reviewed]] if filters.reviewed else []
     parts += ["with a sound to play"] if filters.with_clip else []
     return ", ".join(parts)
@@ -213,6 +213,7 @@ def describe_entry(
         "when": when,
         "iso": None if time is None else time.isoformat(timespec="seconds"),
         "length": length,
+        "sureness": event.sureness,
         "score": tell_score(event.highest_score),
         "source": one_line(shown.get(event.source, event.source)),
         "recording": "" if event.recording is None else one_line(event.recording),

@@ -11,10 +11,12 @@ from aiohttp import web
 
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
+from streamclf.core.sureness import tell_sureness
 from streamclf.store.browse import find_best
 from streamclf.store.days import LabelTotal, count_days, count_labels, place_time, try_thresholds
 from streamclf.store.names import list_labels, list_sources, read_vocabulary, shorten_names
 from streamclf.store.reviews import count_verdicts
+from streamclf.store.sureness import join_sureness_limits
 from streamclf.web.asking import ask, now, understands
 from streamclf.web.charts import draw_columns
 from streamclf.web.context import CONTEXT, WebContext
@@ -72,6 +74,7 @@ def describe_all(
     today = place_time(store, moment).date()
     table = count_labels(store, today - timedelta(days=n_days - 1), today)
     names, meant = LabelNames(store), read_vocabulary(store).meant(wanted)
+    limits = join_sureness_limits(store)
     fitting = [
         each
         for each in table.labels
@@ -95,7 +98,11 @@ def describe_all(
         "n_labels": len(table.labels),
         "n_more": len(fitting) - len(shown),
         "everything": everything,
-        "rows": [_row(each, names(each.label), table.heard_h, most, today) for each in shown],
+        "rows": [
+            _row(each, names(each.label), table.heard_h, most, today)
+            | {"surest": tell_sureness(limits, each.label, each.highest_score)}
+            for each in shown
+        ],
         "earlier": earlier[:N_LABELS],
         "n_more_earlier": max(len(earlier) - N_LABELS, 0),
     }

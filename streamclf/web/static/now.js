@@ -86,7 +86,10 @@ class Card {
       write(row.querySelector(".what"), sound.name);
       row.querySelector("rect").setAttribute("width", scored ? 100 * sound.score : 0);
       row.querySelector(".needed").setAttribute("x", sound.threshold === null ? -9 : Math.min(100 * sound.threshold, 98.5));
-      write(row.querySelector(".much"), scored ? `${Math.round(100 * sound.score)} %` : `${sound.score}`);
+      write(row.querySelector(".much"), sound.sureness ?? (scored ? sound.score.toFixed(2) : `${sound.score}`));
+      for (const { event } of open.values()) {
+        if (event.source === this.name && event.label === label) event.sureness = sound.sureness ?? event.sureness;
+      }
     });
     const none = this.find(".none");
     none.hidden = sounds.length > 0 || this.state !== "heard";
@@ -122,6 +125,8 @@ function length(seconds) {
   return seconds < 1 ? `${seconds.toFixed(2)} s` : seconds < 60 ? `${seconds.toFixed(1)} s` : lasting(seconds);
 }
 
+/** How sure an event is, in front of what follows; nothing where its model has no words. */
+const sure = (event) => (event.sureness ? `${event.sureness} · ` : "");
 const keyOf = (event) => JSON.stringify([event.source, event.id]);
 
 function begin(event) {
@@ -151,7 +156,7 @@ function count() {
   for (const { event, rest } of open.values()) {
     const heard = sources.get(event.source)?.state !== "lost" && sources.get(event.source)?.state !== "late";
     const since = event.onset === null ? "" : `for ${lasting((Date.now() + skew - event.onset) / 1000)} · `;
-    write(rest, heard ? `${since}${event.source}` : `until ${event.source} was lost`);
+    write(rest, `${sure(event)}${heard ? `${since}${event.source}` : `until ${event.source} was lost`}`);
   }
 }
 
@@ -166,7 +171,7 @@ function line(list, when, what, how, most) {
 }
 
 function listEnded(event) {
-  line(byId("ended"), event.onset, event.name, `${event.cut ? "cut off" : length(event.length_s)} · ${event.source}`, N_ENDED);
+  line(byId("ended"), event.onset, event.name, `${sure(event)}${event.cut ? "cut off" : length(event.length_s)} · ${event.source}`, N_ENDED);
 }
 
 function listTrouble(trouble) {
@@ -230,7 +235,7 @@ const handlers = {
   },
   began(event) {
     begin(event);
-    byId("told").textContent = `${event.name} began, ${event.source}`;
+    byId("told").textContent = `${event.name} began, ${event.sureness ? `${event.sureness}, ` : ""}${event.source}`;
   },
   ended(event) {
     end(event);
