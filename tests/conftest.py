@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 import soundfile
 import toys
 import typer
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from forked_workers import ForkedWorkers
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
@@ -70,6 +72,19 @@ def pytest_collection() -> Iterator[None]:
         # Tests make and drop many small objects; those that weigh memory collect by themselves.
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a crash in native code print where it was, whatever the tests before have done.
+
+    Some libraries take over the handlers of fatal signals and reset them when they are closed:
+    after a driver of Ray has ended, a segmentation fault would end the process without a word.
+    """
+    log = item.config.stash.get(fault_handler_stderr_fd_key, None)
+    if log is not None:
+        faulthandler.disable()  # without this the handlers are taken to be there
+        faulthandler.enable(log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -21,6 +21,8 @@ from typing import Any, NoReturn
 _PATIENCE_S = 600
 _MANY = 1_000
 """So many tests are worth the five seconds of `early.prepare`."""
+_DONE = 99
+"""The exit code of a fork that pytest is done with; any other end is told, 0 too."""
 
 
 def stand_for_a_worker(path: str, *python: str) -> NoReturn:
@@ -116,11 +118,16 @@ class Nest:
         import prepared
 
         at_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        children: list[int] = []
+        children: dict[int, int] = {}
         while True:
-            ready, _, _ = select.select([self._waiting, self._control], [], [])
+            ready, _, _ = select.select([self._waiting, self._control, *children], [], [])
+            for ended in children.keys() & set(ready):
+                tell_end(children.pop(ended))
+                os.close(ended)
             if self._waiting not in ready:
-                break
+                if self._control in ready:
+                    break
+                continue
             stand_in, _ = self._waiting.accept()
             _, streams, _, _ = socket.recv_fds(stand_in, 1, 2)
             with warnings.catch_warnings():
@@ -135,9 +142,9 @@ class Nest:
             for stream in streams:
                 os.close(stream)
             stand_in.close()
-            children.append(pid)
-        for pid in children:
-            os.waitpid(pid, 0)
+            children[os.pidfd_open(pid)] = pid
+        for pid in children.values():
+            tell_end(pid)
         prepared.close()
         os._exit(0)
 
@@ -175,16 +182,19 @@ class Gateway:
 
     def run_tests(self, session: Any, skipped: list[Any]) -> None:
         """Do as ``xdist.remote`` does, with a session that is collected."""
+        from pathlib import Path
+
         from _pytest.tmpdir import TempPathFactory
         from xdist import remote
 
         self._thread.start()
         asked = self._asked.get()
         if asked is None:
-            os._exit(1)
+            os._exit(_DONE)
         channel, (workerinput, _, options, _) = asked
         os.environ["PYTEST_XDIST_TESTRUNUID"] = workerinput["testrunuid"]
         os.environ["PYTEST_XDIST_WORKER"] = workerinput["workerid"]
+        Path("/proc/self/comm").write_text(workerinput["workerid"])  # the name in `tell_end`
         os.environ["PYTEST_XDIST_WORKER_COUNT"] = str(workerinput["workercount"])
         config = session.config
         config.workerinput = workerinput
@@ -209,7 +219,30 @@ class Gateway:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(0)
+        os._exit(_DONE)
+
+
+def tell_end(pid: int) -> None:
+    """Wait for the end of a fork, and print a line if it was none that pytest came to.
+
+    xdist says that a worker went down, and not why.
+
+    Args:
+        pid: A child of this process. Its name is that of its worker.
+    """
+    import signal
+    from pathlib import Path
+
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it keeps its name until it is waited for
+    name = Path(f"/proc/{pid}/comm").read_text().strip()
+    _, status, used = os.wait4(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == _DONE:
+        return
+    how = f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"
+    core = ", core dumped" if os.WCOREDUMP(status) else ""
+    most = f"{used.ru_maxrss // 1024:,} MiB at most"
+    print(f"\nworker {name} (process {pid}, {most}) ended by {how}{core}", file=sys.stderr)
 
 
 def _list_threads() -> list[str]:

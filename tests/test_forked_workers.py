@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import conftest
 import nest
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from forked_workers import can_fork
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="forks are taken on Linux alone")
@@ -29,6 +35,53 @@ def test_workers_of_this_run_are_forks(request):
     if info is None or info["workercount"] < 2 or request.config.pluginmanager.hasplugin("_cov"):
         pytest.skip("no workers here, or coverage follows them")
     assert hasattr(sys.modules["__main__"], "nest"), "standard error says why not"
+
+
+FATAL = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGBUS, signal.SIGILL)
+
+
+def _caught() -> set[int]:
+    """The fatal signals for which this process has a handler, of Python or not."""
+    status = Path("/proc/self/status").read_text()
+    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if "SigCgt" in line)
+    return {number for number in FATAL if mask >> (number - 1) & 1}
+
+
+@needs_linux
+def test_crash_is_told_where_the_run_is_watched(request):
+    log = request.config.stash[fault_handler_stderr_fd_key]
+    assert faulthandler.is_enabled()
+    assert _caught() == {*FATAL}
+    if hasattr(sys.modules["__main__"], "nest"):
+        watched = Path(f"/proc/{os.getppid()}/fd/2").stat()  # of the process that forks
+        assert os.path.samestat(os.fstat(log), watched)
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # as a library may leave it
+    assert _caught() == {*FATAL} - {signal.SIGSEGV}
+    conftest.pytest_runtest_setup(request.node)
+    assert _caught() == {*FATAL}
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("kill -SEGV $$", "ended by signal 11 (Segmentation fault)"),
+        ("kill -KILL $$", "ended by signal 9 (Killed)"),
+        ("exit 1", "ended by exit code 1"),
+        ("exit 0", "ended by exit code 0"),
+        (f"exit {nest._DONE}", None),
+    ],
+)
+def test_worker_that_ends_before_its_tests_is_told_with_how(end, told, capsys):
+    script = f"ulimit -c 0; echo gw7 > /proc/$$/comm; {end}"
+    with subprocess.Popen(["/bin/sh", "-c", script]) as process:
+        nest.tell_end(process.pid)
+    said = capsys.readouterr().err
+    if told is None:
+        assert said == ""
+    else:
+        assert said.startswith(f"\nworker gw7 (process {process.pid}, ")
+        assert said.endswith(f" MiB at most) {told}\n")
 
 
 @needs_linux

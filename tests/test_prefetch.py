@@ -1,7 +1,11 @@
+import io
 import threading
+import time
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
+import soundfile
 import toys
 from live_runs import PATIENCE_S
 
@@ -12,6 +16,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.sources import prefetch
+from streamclf.sources.containers.streamed_file import StreamedFile, StreamedHandle
 from streamclf.sources.prefetch import PrefetchThread, read_ahead
 from streamclf.sources.recording.recording import Recording
 
@@ -70,6 +75,51 @@ def test_closing_does_not_wait_for_a_read_that_hangs(monkeypatch):
     reader.close()
     assert n_threads() == before + 1
     returns.set()
+
+
+class HangingFile(StreamedFile):
+    """A file whose second half, once that is asked of it, hangs until it is let go."""
+
+    def __init__(self, name, data):
+        self.path, self.size, self._data = PurePosixPath(name), len(data), data
+        self.handles: list[StreamedHandle] = []
+        self.hangs, self.let_go = threading.Event(), threading.Event()
+        self.shall_hang = False
+
+    def open(self):
+        self.handles.append(super().open())
+        return self.handles[-1]
+
+    def read_at(self, start, n_bytes):
+        if self.shall_hang and start > self.size // 2:
+            self.hangs.set()
+            self.let_go.wait()
+        return self._data[start : start + n_bytes]
+
+
+@pytest.mark.parametrize(("form", "times"), [("WAV", 1), ("MP3", 5)])
+def test_file_that_is_being_read_is_closed_when_the_read_has_come_back(form, times, monkeypatch):
+    """To libsndfile and to FFmpeg a file closed under a read is freed memory."""
+    monkeypatch.setattr(prefetch, "JOIN_TIMEOUT_S", 0.01)
+    encoded = io.BytesIO()
+    soundfile.write(encoded, toys.tone(440, 25, 8000), 8000, format=form)
+    file = HangingFile(f"x.{form.lower()}", encoded.getvalue() * times)
+    before = n_threads()
+    recording = Recording(file)
+    file.shall_hang = True
+    reader = read_ahead(recording.blocks(8000), max_items=100)
+    next(reader)
+    assert file.hangs.wait(PATIENCE_S)
+    reader.close()
+    recording.close()
+    (handle,) = [each for each in file.handles if not each.closed]
+    file.let_go.set()
+    deadline = time.monotonic() + PATIENCE_S
+    while n_threads() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert handle.closed
+    recording.close()
 
 
 def results_of(path, classifier, *, ahead, **settings):

@@ -111,7 +111,8 @@ def read_ahead(items: Iterable[T], max_items: int = MAX_ITEMS) -> Generator[T, N
 
     Decoding, resampling and the network all release the interpreter's lock, so they overlap where
     a core is free. An error of the iterable is raised here, after the items before it. Closing
-    this generator waits for the thread to end, so that its file can be closed afterwards.
+    this generator waits for the thread to end, but not for a disk that hangs: what the thread reads
+    may be closed afterwards, and must then not mind that it is being read.
     """
     thread = PrefetchThread(lambda: iter(items), max_items)
     try:

@@ -15,6 +15,7 @@ from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
 from streamclf.sources.array import to_float
 from streamclf.sources.base import RESULTS_KEPT
 from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
+from streamclf.sources.recording.guarded_reader import GuardedReader
 
 JUMP_S = 0.1
 """Seconds; if a time stamp is further than this ahead of the samples, audio is missing."""
@@ -26,7 +27,7 @@ LATE_START = "late start"
 """Cause of the gap before audio that begins later than the video beside it."""
 
 
-class Decoder:
+class Decoder(GuardedReader):
     """Decoder of the first usable audio stream of a container.
 
     Args:
@@ -64,6 +65,7 @@ class Decoder:
     ) -> None:
         import av  # takes longer to import than everything else together
 
+        super().__init__()
         self._errors = (av.FFmpegError, OSError)
         self._exit_error = av.ExitError
         self._timeout_s = timeout_s
@@ -102,15 +104,7 @@ class Decoder:
         """Length in seconds that the container states or FFmpeg estimates; None if unknown."""
         return self._part.promised_s or self._duration_s
 
-    def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
-        """Yield decoded blocks; jumps of the time stamps become gaps.
-
-        Args:
-            stopped: Called before each packet; True ends the stream.
-
-        Raises:
-            SourceError: Reading failed, audio is missing or damaged, or nothing could be decoded.
-        """
+    def _read(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
         if self._remark:
             yield Notice(0, 1, self._remark)
         timeline = _FrameTimeline(self._begin_s() if self._is_as_played else None)
@@ -121,8 +115,7 @@ class Decoder:
             return
         yield from self._report_missing(timeline, damage)
 
-    def close(self) -> None:
-        """Close the container."""
+    def _close(self) -> None:
         self._container.close()
         if self._file is not None:
             self._file.close()

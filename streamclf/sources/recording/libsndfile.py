@@ -14,6 +14,7 @@ from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import RESULTS_KEPT
 from streamclf.sources.containers.part import NEGLIGIBLE_S, Part, PartFile
 from streamclf.sources.containers.streamed_file import File, StreamedFile
+from streamclf.sources.recording.guarded_reader import GuardedReader
 
 BLOCK_SAMPLES = 65_536
 """Samples a block; with blocks of 16k samples, the overhead per block was 10 % of the time."""
@@ -26,7 +27,7 @@ _SEARCH_SAMPLES = 1024
 """Samples a read near damage: short, so that few good samples are lost with the damaged ones."""
 
 
-class SndfileReader:
+class SndfileReader(GuardedReader):
     """Reader of a part of a file, in blocks of at most `BLOCK_SAMPLES`.
 
     Args:
@@ -54,6 +55,7 @@ class SndfileReader:
     next_track: int | None = None
 
     def __init__(self, path: File, part: Part) -> None:
+        super().__init__()
         self._path = path
         self._part = part
         self.read_to = 0
@@ -71,15 +73,7 @@ class SndfileReader:
         self.n_channels = int(self._file.channels)
         self._begin = 0
 
-    def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
-        """Yield the part at its own sample rate; missing samples become gaps.
-
-        Args:
-            stopped: Called before each block; True ends the part.
-
-        Raises:
-            SourceError: The data is damaged or truncated; raised after all readable samples.
-        """
+    def _read(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
         file, rate, position, size = self._file, self.sample_rate, self._begin, BLOCK_SAMPLES
         promised = self.promised
         fault, reason = "", ""
@@ -131,8 +125,7 @@ class SndfileReader:
             self._reopen()
         return self._begin
 
-    def close(self) -> None:
-        """Close the file."""
+    def _close(self) -> None:
         self._file.close()
         if self._bytes is not None:
             self._bytes.close()
@@ -162,7 +155,7 @@ class SndfileReader:
 
     def _reopen(self) -> soundfile.SoundFile:
         """Open the file again, because libsndfile does not recover from an error."""
-        self.close()
+        self._close()
         self._file = self._open()
         return self._file
 
