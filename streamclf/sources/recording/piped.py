@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.prefetch import PrefetchThread
-from streamclf.sources.recording.piped_pcm import LeftOutError, PipedPcm, states_size
+from streamclf.sources.recording.piped_pcm import LeftOutError, PipedPcm, is_pcm
 from streamclf.sources.recording.promised_length import (
     mp3_samples,
     promised_samples,
@@ -209,7 +209,8 @@ def decode_forward(
             return
         if has_audio:
             raise
-        raise SourceError(_why_no_audio(file.head, error, raw_hint)) from error
+        why = pcm.refusal or _why_no_audio(file.head, error, raw_hint)
+        raise SourceError(why) from error
     for remark in pcm.remarks():
         yield Notice(position, rate, remark, "info")
     if pcm.fault:
@@ -217,13 +218,13 @@ def decode_forward(
 
 
 def _may_seek(file: Any) -> bool:
-    """Whether FFmpeg may seek: in a file whose header states no size that needs correction."""
+    """Whether FFmpeg may seek: in a file whose header needs no correction."""
     if not getattr(file, "seekable", bool)():
         return False
     place = file.tell()
     begins = file.read(_KIND_BYTES)
     file.seek(place)
-    return not states_size(begins or b"")
+    return not is_pcm(begins or b"")
 
 
 RAW_HINT = (
