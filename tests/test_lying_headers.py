@@ -234,9 +234,9 @@ def test_ogg_is_heard_behind_a_damaged_stretch_that_ffmpeg_does_not_search_acros
     # With a page in it, the gap is as long as that.
     (tmp_path / "x.ogg").write_bytes(data[:page] + bytes(70_000) + data[after:])
     items, error = read(tmp_path / "x.ogg")
-    assert error == ""
     (gap,) = gaps(items)
     assert gap.cause == "missing in the stream"
+    assert f"{gap.n_samples / RATE:.2f} s of its audio are missing at" in error
     assert seconds_of(items) + gap.n_samples / gap.sample_rate == pytest.approx(10, abs=0.02)
 
 
