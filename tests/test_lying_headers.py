@@ -97,6 +97,18 @@ def test_mp3_with_tags_in_its_middle_and_at_its_end(tmp_path):
     assert seconds_of(items) == pytest.approx(10, abs=0.1)
 
 
+def test_mp3_joined_behind_tags_with_pictures_loses_no_frame(tmp_path):
+    """What in a picture looks like frames is none, and the frame behind it is heard."""
+    data = mp3(tmp_path / "a.mp3", NOISE, counted=False, constant=64)
+    picture = np.random.default_rng(0).bytes(300_000)
+    size = bytes(len(picture) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    tag = b"ID3\x03\x00\x00" + size + picture
+    ape = b"APETAGEX" + struct.pack("<IIII8x", 2000, 2000, 0, 0xA0000000) + bytes(2000)
+    (tmp_path / "x.mp3").write_bytes(tag + data + END_TAG + tag + data + ape + data)
+    items = hear_all(tmp_path / "x.mp3", 30, 0.15)
+    assert gaps(items) == []
+
+
 def flac(path: Path, sound: np.ndarray) -> bytes:
     soundfile.write(path, sound, RATE, subtype="PCM_16", format="FLAC")
     return path.read_bytes()

@@ -73,9 +73,11 @@ def test_simulated_audio_behind_a_hole_sounds_where_the_recording_has_it(
             frame.sample_rate, frame.pts, frame.time_base = RATE, first, Fraction(1, RATE)
             container.mux(stream.encode(frame))
     items = []
-    with SimulatedMicrophone(path, speed=speed, clock=JumpingClock()) as microphone:
-        with pytest.raises(RecordingError, match="of its audio are missing at 3.00 s"):
-            items.extend(microphone.blocks(RATE))
+    with (
+        SimulatedMicrophone(path, speed=speed, clock=JumpingClock()) as microphone,
+        pytest.raises(RecordingError, match=r"of its audio are missing at 3\.00 s"),
+    ):
+        items.extend(microphone.blocks(RATE))
     blocks = [item for item in items if isinstance(item, Block)]
     (gap,) = [item for item in items if isinstance(item, Gap)]
     assert (gap.position, gap.n_samples) == (3 * RATE, lacking_s * RATE)

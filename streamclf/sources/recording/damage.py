@@ -51,13 +51,22 @@ class Damage:
         """Whether the audio that could not be decoded is too long to be ignored."""
         return self.seconds is None or self.seconds >= NEGLIGIBLE_S
 
-    def is_tag(self, packet: Any) -> bool:
-        """Whether a packet lies in a tag between bare frames, such as that of a joined MP3."""
-        if not self._is_bare or packet.pos is None:
-            return False
-        if packet.pos >= self._tag_end:
-            self._tag_end = packet.pos + _tag_bytes(bytes(memoryview(packet)[:16]))
-        return bool(packet.pos + packet.size <= self._tag_end)
+    def without_tag(self, packet: Any) -> Any:
+        """Return what of a packet is no tag between bare frames, such as that of a joined MP3.
+
+        Returns:
+            The packet, or another of its bytes behind the tag; None where there are none.
+        """
+        if not self._is_bare or packet.pos is None or not packet.size:
+            return packet
+        n_tag = max(self._tag_end - packet.pos, 0)
+        data = memoryview(packet)
+        while n_tag < packet.size and (n_bytes := _tag_bytes(bytes(data[n_tag : n_tag + 16]))):
+            n_tag += n_bytes
+        if not n_tag:
+            return packet
+        self._tag_end = packet.pos + n_tag
+        return _cut(packet, n_tag) if n_tag < packet.size else None
 
     def add(self, packet: Any) -> float:
         """Count a packet that could not be decoded.
@@ -73,8 +82,7 @@ class Damage:
             return 0.0
         self.seconds += length_s
         # FFmpeg counts all bytes before the next good frame as one packet of one frame.
-        n_bytes = int(packet.size) - max(self._tag_end - int(packet.pos or 0), 0)
-        return max(n_bytes * self._seconds_per_byte - length_s, 0.0)
+        return max(float(packet.size) * self._seconds_per_byte - length_s, 0.0)
 
     def add_good(self, packet: Any) -> float:
         """Note a packet that was decoded.
@@ -102,6 +110,16 @@ class Damage:
 
 def _length_s(packet: Any) -> float:
     return float((packet.duration or 0) * packet.time_base)
+
+
+def _cut(packet: Any, n_bytes: int) -> Any:
+    """Return a packet without its first bytes."""
+    import av
+
+    rest = av.Packet(bytes(packet)[n_bytes:])
+    rest.stream, rest.time_base, rest.duration = packet.stream, packet.time_base, packet.duration
+    rest.pts, rest.dts = packet.pts, packet.dts
+    return rest
 
 
 def _find(path: str, data: bytes, start: int) -> int:

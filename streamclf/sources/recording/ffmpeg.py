@@ -127,11 +127,13 @@ class Decoder:
     ) -> Iterator[Block | Gap | Notice]:
         """Decode to the end, or until reading fails."""
         try:
-            for packet in self._container.demux(self._stream):
+            for demuxed in self._container.demux(self._stream):
                 if stopped():
                     damage.is_stopped = True
                     return
-                if packet.size and damage.is_tag(packet):
+                packet = damage.without_tag(demuxed)
+                if packet is None:
+                    timeline.pass_over(float((demuxed.duration or 0) * demuxed.time_base))
                     continue
                 try:
                     frames = packet.decode()

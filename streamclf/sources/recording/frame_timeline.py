@@ -79,6 +79,10 @@ class FrameTimeline:
         if self._origin_s is None and self._first_s is None:
             self._first_s = time_s
 
+    def pass_over(self, seconds: float) -> None:
+        """Note a packet that is no audio, and which time stamps count nevertheless."""
+        self._lost_s -= seconds
+
     def _compare_time(self, time_s: float) -> Iterator[Gap]:
         """Compare a frame's time stamp with the sample count; yields the gap between them."""
         rate, cause = self.sample_rate, "damaged" if self.is_damaged else "missing in the stream"
