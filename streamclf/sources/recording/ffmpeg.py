@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -75,6 +75,7 @@ class Decoder:
             told, advice = _tell_refusal(error) if _is_url(source) else (_NO_AUDIO, "")
             raise StreamError(f"{told}: {self._why(error)}{advice}") from error
         self._remark = ""
+        self._remark_level: Literal["info", "warning"] = "warning"
         self._stream = self._choose(first_track)
         self._stream.thread_type = "AUTO"
         if self._is_as_played and self._stream.codec_context.name in _WITH_CHECKSUMS:
@@ -107,7 +108,7 @@ class Decoder:
             SourceError: Reading failed, audio is missing or damaged, or nothing could be decoded.
         """
         if self._remark:
-            yield Notice(0, 1, self._remark)
+            yield Notice(0, 1, self._remark, self._remark_level)
         timeline = FrameTimeline(self._begin_s() if self._is_as_played else None)
         damage = Damage(self._container.format.name, self._path)
         items = self._items(timeline, damage, stopped)
@@ -206,6 +207,12 @@ class Decoder:
                     self._remark = (
                         f"its audio track {first_track + 1} is in a coding that FFmpeg does not "
                         f"know: track {number + 1} is heard"
+                    )
+                elif len(tracks) > 1 and not first_track and self._is_as_played:
+                    self._remark_level = "info"
+                    self._remark = (
+                        f"it has {len(tracks)} audio tracks, of which the first is heard (ffmpeg "
+                        "-i FILE -map 0:a:1 OUT.wav takes out the second)"
                     )
                 self.next_track = number + 1 if number + 1 < len(tracks) else None
                 return tracks[number]

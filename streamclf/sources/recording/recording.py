@@ -382,6 +382,9 @@ def _open_decoder(path: File, part: Part, first_track: int = 0) -> Decoder:
         raise RecordingError(f"{path}: {_why_not_audio(path, part, error)}") from error
 
 
+_MAY_BE = "it may be damaged or cut short"
+
+
 def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
     """Return the most likely reason why neither library opens a file."""
     with open_binary(path) as file:
@@ -415,7 +418,8 @@ def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
             "headerless audio: streamclf listen --source - --raw FORMAT:RATE:CHANNELS < FILE "
             "hears it"
         )
-    return f"{error}; it may be damaged or cut short"
+    # What could be read well enough to know what it holds is whole.
+    return str(error) if str(error).startswith("holds ") else f"{error}; {_MAY_BE}"
 
 
 def open_recording(path: Path) -> Recording:
