@@ -121,7 +121,7 @@ def test_packets_left_out_are_a_gap_of_their_length(tmp_path, name, codec):
     assert gap.position / RATE == pytest.approx(1, abs=0.06)
     assert gap.n_samples / RATE == pytest.approx(1.25, abs=0.03)
     assert error == (
-        f"{path}: {gap.n_samples / RATE:.2f} s of its audio are missing at "
+        f"{path}: lacks audio before its end: {gap.n_samples / RATE:.2f} s at "
         f"{gap.position / RATE:.2f} s; the results of the rest are kept"
     )
     assert items[-1].end / RATE == pytest.approx(4, abs=0.06)
@@ -136,9 +136,8 @@ def test_damaged_packets_are_a_gap_and_an_error_at_the_end(tmp_path):
     assert gap.n_samples / RATE == pytest.approx(0.2, abs=0.05)
     assert items[-1].end / RATE == pytest.approx(4, abs=0.06)
     assert gap.cause == "damaged"
-    missing = (
-        f"{gap.n_samples / RATE:.2f} s of its audio are missing at {gap.position / RATE:.2f} s"
-    )
+    length, place = (f"{n / RATE:.2f} s" for n in (gap.n_samples, gap.position))
+    missing = f"lacks audio before its end: {length} at {place}"
     # 0.2 s are 9 or 10 frames of 1024 samples
     assert error in {
         f"{path}: {missing} ({n} damaged packets); the results of the rest are kept"

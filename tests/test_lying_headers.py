@@ -248,7 +248,7 @@ def test_ogg_is_heard_behind_a_damaged_stretch_that_ffmpeg_does_not_search_acros
     items, error = read(tmp_path / "x.ogg")
     (gap,) = gaps(items)
     assert gap.cause == "missing in the stream"
-    assert f"{gap.n_samples / RATE:.2f} s of its audio are missing at" in error
+    assert f"lacks audio before its end: {gap.n_samples / RATE:.2f} s at" in error
     assert seconds_of(items) + gap.n_samples / gap.sample_rate == pytest.approx(10, abs=0.02)
 
 

@@ -214,7 +214,7 @@ def test_damage_in_the_middle_of_a_pipe_is_told(tmp_path, feed, ending):
     middle, n_bytes = len(data) // 2, len(data) // 10
     _, gaps, error = hear(feed(data[:middle] + bytes(n_bytes) + data[middle + n_bytes :]))
     missing_s = sum(gap.n_samples for gap in gaps) / RATE
-    assert f"{missing_s:.2f} s of its audio are missing at" in error
+    assert f"lacks audio before its end: {missing_s:.2f} s at" in error
     assert gaps[-1].cause in ("damaged", "missing in the stream")
 
 

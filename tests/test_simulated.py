@@ -75,7 +75,9 @@ def test_simulated_audio_behind_a_hole_sounds_where_the_recording_has_it(
     items = []
     with (
         SimulatedMicrophone(path, speed=speed, clock=JumpingClock()) as microphone,
-        pytest.raises(RecordingError, match=r"of its audio are missing at 3\.00 s"),
+        pytest.raises(
+            RecordingError, match=rf"lacks audio before its end: {lacking_s}\.00 s at 3\.00 s"
+        ),
     ):
         items.extend(microphone.blocks(RATE))
     blocks = [item for item in items if isinstance(item, Block)]

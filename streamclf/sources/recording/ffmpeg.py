@@ -345,7 +345,7 @@ def _tell_missing(timeline: FrameTimeline, damage: Damage) -> str:
     if timeline.n_missing > 1:
         places = f"in {timeline.n_missing} places, the first {places}"
     why = f" ({damage})" if damage.n_packets else ""
-    return f"{timeline.missing_s:.2f} s of its audio are missing {places}{why}"
+    return f"lacks audio before its end: {timeline.missing_s:.2f} s {places}{why}"
 
 
 _BY_BYTES = ("asf", "avi")
