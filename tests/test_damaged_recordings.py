@@ -1,10 +1,12 @@
 """Recordings cut short or damaged: what is there is heard, the rest is a gap."""
 
+import re
 import struct
 
 import numpy as np
 import pytest
 import soundfile
+from test_decode import encode
 from test_recording import RATE, SOUND, N, read, samples
 
 from streamclf.core.errors import RecordingError
@@ -81,6 +83,77 @@ def test_flac_damaged_in_the_middle_is_read_on_behind_it(write_wav):
     heard[gap.position : gap.end] = False
     np.testing.assert_allclose(waveform[heard], SOUND[heard], atol=2**-14)
     assert f"the data is damaged at {gap.position / RATE:.2f} s (" in error
+
+
+LONG = np.random.default_rng(0).normal(0, 0.1, 8 * 48_000).astype(np.float32)
+MIDDLES = [
+    ("ogg", "vorbis"), ("opus", "libopus"), ("webm", "libopus"), ("mka", "aac"), ("m4a", "aac"),
+    ("wma", "wmav2"), ("mp3", "libmp3lame"), ("aac", "aac"), ("mp2", "mp2"), ("ac3", "ac3"),
+    ("ts", "aac"), ("flac", "flac"),
+]  # fmt: skip
+"""Endings with a coding; files that say where audio was, or count frames alone."""
+
+
+def damaged(path, codec, replace):
+    """A file of 8 s of noise, of which a tenth in the middle is replaced."""
+    if codec == "vorbis":
+        soundfile.write(path, LONG, 48_000, format="OGG", subtype="VORBIS")
+    else:
+        encode(path, codec, LONG)
+    data = bytearray(path.read_bytes())
+    begin, n_bytes = len(data) // 2, len(data) // 10
+    data[begin : begin + n_bytes] = replace(data[begin : begin + n_bytes])
+    path.write_bytes(data)
+    return path
+
+
+def check_damaged(blocks, gaps, error):
+    """What was lost is a gap in its place, what follows lies where it was, and a line says so."""
+    missing_s = sum(gap.n_samples / gap.sample_rate for gap in gaps)
+    assert 0.3 < missing_s < 4
+    assert re.search(
+        rf"lacks audio before its end: {missing_s:.2f} s (at|in \d+ places, the first at) [3-5]\.|"
+        r"the data is damaged at 3\.\d\d s",
+        error,
+    )
+    assert blocks[-1].end / blocks[-1].sample_rate == pytest.approx(8, abs=0.1)
+    end = blocks[-1].end
+    last = blocks[-1].waveform[0][-5000:-2000]
+    found = np.abs(np.correlate(LONG[end - 6500 : end - 500], last, "valid"))
+    assert abs(int(np.argmax(found)) - 1500) < 1500  # where a gap is as long as frames, or guessed
+
+
+@pytest.mark.parametrize(("ending", "codec"), MIDDLES)
+def test_damage_in_the_middle_is_a_gap_in_its_place_and_an_error(tmp_path, ending, codec):
+    path = damaged(tmp_path / f"x.{ending}", codec, lambda data: bytes(len(data)))
+    items, error = read(path)
+    gaps = [item for item in items if isinstance(item, Gap)]
+    check_damaged([item for item in items if isinstance(item, Block)], gaps, error)
+    assert {gap.cause for gap in gaps} <= {"damaged", "missing in the stream"}
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("mka", "flac"), ("wv", "wavpack"), ("tta", "tta")])
+def test_a_checksum_that_is_wrong_is_damage(tmp_path, ending, codec):
+    """FFmpeg would deliver noise in its place."""
+
+    path = tmp_path / f"x.{ending}"
+    whole = samples(read(damaged(path, codec, bytes))[0])[0]
+
+    def flip(data):
+        return bytes(byte ^ (at % 5000 == 2500) for at, byte in enumerate(data))
+
+    items, error = read(damaged(path, codec, flip))
+    assert "lacks audio before its end" in error
+    for block in [item for item in items if isinstance(item, Block)]:
+        np.testing.assert_array_equal(block.waveform[0], whole[block.position : block.end])
+
+
+def test_damage_in_the_middle_fails_in_part(tmp_path, streamclf, tone_model):
+    """As all does that was not heard whole: a script sees it."""
+    path = damaged(tmp_path / "x.ogg", "vorbis", lambda data: bytes(len(data)))
+    result = streamclf("file", path, "--model", tone_model)
+    assert result.code == 1
+    assert "lacks audio before its end: " in result.err
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])

@@ -12,7 +12,8 @@ from readings import check_contiguous, read
 
 from streamclf.core.errors import RecordingError, SourceError, StreamError
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.sources.recording.ffmpeg import Decoder, _FrameTimeline
+from streamclf.sources.recording.ffmpeg import Decoder
+from streamclf.sources.recording.frame_timeline import FrameTimeline
 from streamclf.sources.recording.recording import Recording
 
 RATE = 48_000
@@ -112,13 +113,17 @@ def test_duration_is_the_containers_and_outlives_it(tmp_path):
     ("name", "codec"), [("x.webm", "libopus"), ("x.m4a", "aac"), ("x.mkv", "pcm_s16le")]
 )
 def test_packets_left_out_are_a_gap_of_their_length(tmp_path, name, codec):
-    items, error = read(encode(tmp_path / name, codec, SOUND, leave_out=(1.0, 2.25)))
-    assert error == ""
+    path = encode(tmp_path / name, codec, SOUND, leave_out=(1.0, 2.25))
+    items, error = read(path)
     check_contiguous(items)
     (gap,) = [i for i in items if isinstance(i, Gap)]
     assert gap.cause == "missing in the stream"
     assert gap.position / RATE == pytest.approx(1, abs=0.06)
     assert gap.n_samples / RATE == pytest.approx(1.25, abs=0.03)
+    assert error == (
+        f"{path}: lacks audio before its end: {gap.n_samples / RATE:.2f} s at "
+        f"{gap.position / RATE:.2f} s; the results of the rest are kept"
+    )
     assert items[-1].end / RATE == pytest.approx(4, abs=0.06)
 
 
@@ -130,9 +135,12 @@ def test_damaged_packets_are_a_gap_and_an_error_at_the_end(tmp_path):
     assert gap.position / RATE == pytest.approx(1, abs=0.06)
     assert gap.n_samples / RATE == pytest.approx(0.2, abs=0.05)
     assert items[-1].end / RATE == pytest.approx(4, abs=0.06)
+    assert gap.cause == "damaged"
+    length, place = (f"{n / RATE:.2f} s" for n in (gap.n_samples, gap.position))
+    missing = f"lacks audio before its end: {length} at {place}"
     # 0.2 s are 9 or 10 frames of 1024 samples
     assert error in {
-        f"{path}: {n} damaged packets could not be decoded; the results of the rest are kept"
+        f"{path}: {missing} ({n} damaged packets); the results of the rest are kept"
         for n in (9, 10)
     }
 
@@ -221,7 +229,7 @@ class Frame:
 
 
 def placed(*frames: Frame) -> list[tuple]:
-    clock = _FrameTimeline()
+    clock = FrameTimeline()
     items = [item for frame in frames for item in clock.place(frame)]
     return [
         ("notice", i.position, i.message)

@@ -205,6 +205,19 @@ def test_a_pipe_that_breaks_off_is_told(tmp_path, feed, ending):
     assert f"the header promises {len(SOUND) / RATE:.2f} s" in error
 
 
+@pytest.mark.parametrize("ending", ["flac", "ogg", "mp3"])
+def test_damage_in_the_middle_of_a_pipe_is_told(tmp_path, feed, ending):
+    """Also where all that is promised came, the gap included."""
+    path = tmp_path / f"x.{ending}"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, len(SOUND)), RATE)
+    data = path.read_bytes()
+    middle, n_bytes = len(data) // 2, len(data) // 10
+    _, gaps, error = hear(feed(data[:middle] + bytes(n_bytes) + data[middle + n_bytes :]))
+    missing_s = sum(gap.n_samples for gap in gaps) / RATE
+    assert f"lacks audio before its end: {missing_s:.2f} s at" in error
+    assert gaps[-1].cause in ("damaged", "missing in the stream")
+
+
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
 def test_a_wav_that_was_written_into_a_pipe_promises_nothing(tmp_path, feed, size):
     data = write(tmp_path / "x.wav").read_bytes()

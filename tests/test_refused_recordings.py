@@ -120,3 +120,14 @@ def test_a_playlist_is_told_and_what_to_do(tmp_path, name, text):
         "is a playlist, not audio: give the recordings that it names; streamclf listen "
         "--source URL listens to a stream that it names"
     )
+
+
+def test_a_rate_of_no_sound_is_told(write_wav):
+    """A second of a damaged header would be hours, and memory without end."""
+    path = write_wav(SOUND[:800])
+    data = path.read_bytes()
+    path.write_bytes(data[:24] + (99).to_bytes(4, "little") + data[28:])
+    assert fail(path) == (
+        "states a sample rate of 99 Hz, at which there is no sound (100 Hz at least): its header "
+        "is damaged"
+    )

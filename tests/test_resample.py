@@ -92,6 +92,12 @@ def test_resample_does_not_let_audio_ring_across_a_gap():
     assert not joined(out[gap + 1 :]).any()
 
 
+def test_resample_gives_no_huge_block_of_a_low_rate():
+    out = list(resample([Block(0, noise(20_000)[None], 100)], 32_000))
+    assert max(item.n_samples for item in out) < 2**21
+    assert out[-1].end == 20_000 * 320
+
+
 def test_resample_goes_on_when_the_rate_changes():
     items = [Block(0, noise(8000)[None], 8000), Block(48_000, noise(48_000)[None], 48_000)]
     out = list(resample(items, 16_000))

@@ -72,8 +72,14 @@ def test_simulated_audio_behind_a_hole_sounds_where_the_recording_has_it(
             frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = RATE, first, Fraction(1, RATE)
             container.mux(stream.encode(frame))
-    with SimulatedMicrophone(path, speed=speed, clock=JumpingClock()) as microphone:
-        items = list(microphone.blocks(RATE))
+    items = []
+    with (
+        SimulatedMicrophone(path, speed=speed, clock=JumpingClock()) as microphone,
+        pytest.raises(
+            RecordingError, match=rf"lacks audio before its end: {lacking_s}\.00 s at 3\.00 s"
+        ),
+    ):
+        items.extend(microphone.blocks(RATE))
     blocks = [item for item in items if isinstance(item, Block)]
     (gap,) = [item for item in items if isinstance(item, Gap)]
     assert (gap.position, gap.n_samples) == (3 * RATE, lacking_s * RATE)

@@ -15,6 +15,9 @@ import soxr
 
 from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
 
+_MAX_SAMPLES = 1 << 20
+"""Largest number of samples that one piece becomes."""
+
 
 def resample(
     items: Iterable[Block | Gap | Notice], sample_rate: int
@@ -40,9 +43,10 @@ def resample(
                     yield from _block(position, tail, sample_rate)
                     position += tail.size
                 segment = Resampler(item.sample_rate, sample_rate)
-            waveform = segment.push(item.waveform[0])
-            yield from _block(position, waveform, sample_rate)
-            position += waveform.size
+            for piece in _pieces(item, sample_rate):
+                waveform = segment.push(piece)
+                yield from _block(position, waveform, sample_rate)
+                position += waveform.size
         elif isinstance(item, Gap):
             if segment is not None:
                 tail = segment.flush()
@@ -58,6 +62,14 @@ def resample(
             yield Notice(position, sample_rate, item.message, item.level)
     if segment is not None and position is not None:
         yield from _block(position, segment.flush(), sample_rate)
+
+
+def _pieces(block: Block, sample_rate: int) -> Iterator[Waveform]:
+    """Yield a block's samples in pieces that do not become huge, however low its rate is."""
+    waveform = block.waveform[0]
+    n_samples = max(_MAX_SAMPLES * block.sample_rate // sample_rate, 1)
+    for first in range(0, waveform.size, n_samples):
+        yield waveform[first : first + n_samples]
 
 
 def _block(position: int, waveform: Waveform, sample_rate: int) -> Iterator[Block]:

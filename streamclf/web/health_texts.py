@@ -24,7 +24,7 @@ _WHY = {
     "missing in the stream": "the stream left it out",
     "left out": "it was left out",
     "truncated": "the recording is cut short",
-    "damaged": "the recording is damaged",
+    "damaged": "its data is damaged",
 }
 CAUSES = tuple(_WHY)
 """Causes of lost audio that are known."""

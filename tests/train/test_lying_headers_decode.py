@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 from test_lying_headers import FADING, NOISE, PCM, RATE, flac, frames_of, mp3, ogg, wav
+from test_padded_samples import made
+from test_padded_samples import wav as padded
 
 from train.base.errors import DatasetError
 from train.datasets.decode import decode, duration_of
@@ -76,3 +78,10 @@ def test_an_ogg_cut_short_is_said(tmp_path):
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(DatasetError, match="is cut off"):
         decode(path)
+
+
+def test_padded_samples_are_decoded_at_their_level(tmp_path):
+    path = tmp_path / "x.wav"
+    path.write_bytes(padded(24, 4, "low"))
+    waveform, _ = decode(path)
+    np.testing.assert_array_equal(waveform[:, 0], made(24, 4, "low") / 2**23)

@@ -13,6 +13,8 @@ from streamclf.sources.containers.streamed_file import File, StreamedFile, open_
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+    from streamclf.sources.containers.padded_samples import Recoding
+
 Reader = Literal["libsndfile", "ffmpeg", "any"]
 """The library that decodes a part; ``any`` tries libsndfile, then FFmpeg."""
 
@@ -37,6 +39,7 @@ class Part:
         cut_off: Evidence in the last bytes that the file is truncated, in words; empty for none.
         remarks: Oddities that cost no audio, one line each.
         holes: First byte and end of damaged stretches that its decoder is not shown.
+        recoding: How to make plain samples of those behind ``head``; None where they are plain.
     """
 
     start: int = 0
@@ -49,6 +52,7 @@ class Part:
     cut_off: str = ""
     remarks: tuple[str, ...] = ()
     holes: tuple[tuple[int, int], ...] = ()
+    recoding: Recoding | None = None
 
     @property
     def is_whole_file(self) -> bool:
@@ -61,7 +65,7 @@ class Part:
 
     def open(self, file: File) -> PartFile:
         """Open the part as a file."""
-        return PartFile(file, self.start, self.end, self.head, self.holes)
+        return PartFile(file, self.start, self.end, self.head, self.holes, self.recoding)
 
 
 class PartFile(io.RawIOBase):
@@ -73,6 +77,7 @@ class PartFile(io.RawIOBase):
         end: Byte after the range; None for the end of the file.
         head: Header that comes before it.
         holes: First byte and end of stretches that are left out, in order.
+        recoding: How to make plain samples of those in the range; None to read it as it is.
 
     Attributes:
         name: Name of the file, by whose ending FFmpeg tells some formats.
@@ -85,10 +90,12 @@ class PartFile(io.RawIOBase):
         end: int | None,
         head: bytes = b"",
         holes: Sequence[tuple[int, int]] = (),
+        recoding: Recoding | None = None,
     ) -> None:
         self._file = open_binary(file)
         self.name = file.path.name if isinstance(file, StreamedFile) else "<none>"
         self._head = head
+        self._recoding = recoding
         size = self._file.seek(0, os.SEEK_END)
         stop = max(size if end is None else min(end, size), start)
         begins, ends = [start, *(hole[1] for hole in holes)], [*(hole[0] for hole in holes), stop]
@@ -124,12 +131,27 @@ class PartFile(io.RawIOBase):
             data = self._head[self._position : self._position + len(view)]
             view[: len(data)] = data
             n_bytes = len(data)
+        elif self._recoding is not None:
+            data = self._read_plain(self._recoding, len(view))
+            view[: len(data)] = data
+            n_bytes = len(data)
         else:
             at, n_left = self._find(self._position - len(self._head))
             self._file.seek(at)
             n_bytes = self._file.readinto(view[: min(len(view), n_left)]) or 0
         self._position += n_bytes
         return n_bytes
+
+    def _read_plain(self, recoding: Recoding, n_bytes: int) -> bytes:
+        """Read at most ``n_bytes`` of plain samples; a range with padded ones has no holes."""
+        position, width = self._position - len(self._head), recoding.n_bytes
+        n_before = position % width
+        at, n_left = self._find(position - n_before)
+        self._file.seek(at)
+        data = self._file.read(min(n_before + n_bytes + -(n_before + n_bytes) % width, n_left))
+        whole = len(data or b"") // width * width
+        plain = recoding.apply((data or b"")[:whole])
+        return plain[n_before : n_before + n_bytes]
 
     def _find(self, position: int) -> tuple[int, int]:
         """Return the byte of the file at a position behind the header, and the bytes to its end."""

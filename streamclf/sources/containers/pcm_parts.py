@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
 from streamclf.sources.containers.chunks import read_trailer
+from streamclf.sources.containers.padded_samples import read_padding
 from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
 from streamclf.sources.containers.pcm_headers import Layout
 
@@ -47,9 +48,10 @@ def make_parts(file: BinaryIO, layout: Layout, size: int) -> tuple[list[Part], i
         The parts, and the first byte of another file joined to this one; None for none.
     """
     found = _find_samples(file, layout, size)
+    layout, recoding, remark = read_padding(file, layout, found.end)
     n_bytes = found.end - layout.data
     claimed = layout.claimed or 0
-    remarks = found.remarks
+    remarks = (*found.remarks, remark) if remark else found.remarks
     promised = max(layout.n_samples(claimed), layout.promised_samples)
     missing_s = (claimed - (size - layout.data)) / layout.bytes_per_second
     if layout.promised_samples > layout.n_samples(max(claimed, n_bytes)):
@@ -69,8 +71,11 @@ def make_parts(file: BinaryIO, layout: Layout, size: int) -> tuple[list[Part], i
         if missing_s >= NEGLIGIBLE_S and not is_read
         else "",
         remarks=remarks,
+        recoding=recoding,
     )
-    is_plain = layout.start == 0 and found.next_start is None and not found.more
+    is_plain = (
+        layout.start == 0 and not layout.changes and found.next_start is None and not found.more
+    )
     if is_plain and claimed >= n_bytes and n_bytes >= layout.unit_bytes:
         parts = [part]
     else:

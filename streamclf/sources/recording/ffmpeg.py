@@ -6,25 +6,17 @@ import errno
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from streamclf.core.errors import SourceError, StreamError
-from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
-from streamclf.sources.array import to_float
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.base import RESULTS_KEPT
 from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
+from streamclf.sources.recording.damage import Damage
+from streamclf.sources.recording.frame_timeline import FrameTimeline, waveform_of
 from streamclf.sources.recording.guarded_reader import GuardedReader
-
-JUMP_S = 0.1
-"""Seconds; if a time stamp is further than this ahead of the samples, audio is missing."""
-JUMP_AFTER_DAMAGE_S = 0.002
-"""The same limit after a packet that could not be decoded; containers round to milliseconds."""
-MAX_JUMP_S = 24 * 3600.0
-"""Seconds; a larger jump of the time stamps comes from a wrapped or restarted clock."""
-LATE_START = "late start"
-"""Cause of the gap before audio that begins later than the video beside it."""
 
 
 class Decoder(GuardedReader):
@@ -74,6 +66,7 @@ class Decoder(GuardedReader):
         self._part = part or Part()
         self._block_samples = block_samples
         self._file = source if self._is_recording and not isinstance(source, str) else None
+        self._path = source if self._is_recording and isinstance(source, str) else ""
         try:
             self._container = av.open(
                 source, mode="r", options=options or {}, timeout=timeout_s, metadata_errors="ignore"
@@ -84,8 +77,11 @@ class Decoder(GuardedReader):
             told, advice = _tell_refusal(error) if _is_url(source) else (_NO_AUDIO, "")
             raise StreamError(f"{told}: {self._why(error)}{advice}") from error
         self._remark = ""
+        self._remark_level: Literal["info", "warning"] = "warning"
         self._stream = self._choose(first_track)
         self._stream.thread_type = "AUTO"
+        if self._is_as_played and self._stream.codec_context.name in _WITH_CHECKSUMS:
+            self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
         microseconds = self._container.duration
         self._duration_s = microseconds / 1e6 if microseconds and microseconds > 0 else None
 
@@ -106,9 +102,9 @@ class Decoder(GuardedReader):
 
     def _read(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
         if self._remark:
-            yield Notice(0, 1, self._remark)
-        timeline = _FrameTimeline(self._begin_s() if self._is_as_played else None)
-        damage = _Damage()
+            yield Notice(0, 1, self._remark, self._remark_level)
+        timeline = FrameTimeline(self._begin_s() if self._is_as_played else None)
+        damage = Damage(self._container.format.name, self._path)
         items = self._items(timeline, damage, stopped)
         yield from join_blocks(items, self._block_samples) if self._block_samples else items
         if damage.is_stopped:
@@ -121,21 +117,30 @@ class Decoder(GuardedReader):
             self._file.close()
 
     def _items(
-        self, timeline: _FrameTimeline, damage: _Damage, stopped: Callable[[], bool]
+        self, timeline: FrameTimeline, damage: Damage, stopped: Callable[[], bool]
     ) -> Iterator[Block | Gap | Notice]:
         """Decode to the end, or until reading fails."""
         try:
-            for packet in self._container.demux(self._stream):
+            for demuxed in self._container.demux(self._stream):
                 if stopped():
                     damage.is_stopped = True
                     return
+                packet = damage.without_tag(demuxed)
+                if packet is None:
+                    timeline.pass_over(float((demuxed.duration or 0) * demuxed.time_base))
+                    continue
                 try:
                     frames = packet.decode()
                 except self._errors:
                     # The jump of the time stamps after it becomes the gap.
-                    damage.add(packet)
+                    time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+                    more_s = damage.add(packet)
+                    if self._is_as_played:
+                        timeline.lose(time_s, more_s)
                     timeline.is_damaged = True
                     continue
+                if frames and (passed_s := damage.add_good(packet)) and self._is_as_played:
+                    timeline.lose(None, passed_s)
                 for frame in frames:
                     yield from timeline.place(frame)
         except self._errors as error:
@@ -145,7 +150,7 @@ class Decoder(GuardedReader):
                 for frame in self._stream.codec_context.decode(None):
                     yield from timeline.place(frame)
 
-    def _report_missing(self, timeline: _FrameTimeline, damage: _Damage) -> Iterator[Gap | Notice]:
+    def _report_missing(self, timeline: FrameTimeline, damage: Damage) -> Iterator[Gap | Notice]:
         """Report missing audio: as a notice where it is negligible, else as an error."""
         if timeline.position == 0:
             if damage.end:
@@ -155,11 +160,10 @@ class Decoder(GuardedReader):
         promised_s = self._promised_s(timeline)
         missing_s = promised_s - decoded_s
         faults = []
-        if damage.is_audible:
+        if self._is_as_played and timeline.missing_s >= self._limit_s():
+            faults.append(_tell_missing(timeline, damage))
+        elif damage.is_audible:
             faults.append(f"{damage} could not be decoded")
-        elif self._part.kind == "FLAC" and timeline.missing_s:
-            # Frames of FLAC are numbered, so missing frames were in the file before.
-            faults.append(f"the data is damaged at {timeline.missing_at_s:.2f} s")
         if missing_s >= self._slack_s():
             yield Gap(timeline.position, round(missing_s * rate), rate, "truncated")
             faults.append(
@@ -172,7 +176,7 @@ class Decoder(GuardedReader):
             yield Notice(timeline.position, rate, message)
         elif self._part.cut_off and not promised_s:
             faults.append(f"is cut short at {decoded_s:.2f} s: {self._part.cut_off}")
-        elif self._part.cut_off:
+        elif self._part.cut_off and not faults:
             yield Notice(timeline.position, rate, f"{self._part.cut_off} behind its audio")
         elif damage.n_packets and not faults:
             lost_ms = 1000 * (damage.seconds or 0.0)
@@ -181,6 +185,11 @@ class Decoder(GuardedReader):
             )
         if faults:
             raise SourceError("; ".join(faults) + RESULTS_KEPT)
+
+    def _limit_s(self) -> float:
+        """Return the seconds of audio between frames from which on they are missed."""
+        # Frames of FLAC are numbered, so missing frames were in the file before.
+        return 1e-9 if self._part.kind == "FLAC" else NEGLIGIBLE_S
 
     def _choose(self, first_track: int) -> Any:
         """Choose the first audio stream whose coding FFmpeg knows."""
@@ -191,6 +200,12 @@ class Decoder(GuardedReader):
                     self._remark = (
                         f"its audio track {first_track + 1} is in a coding that FFmpeg does not "
                         f"know: track {number + 1} is heard"
+                    )
+                elif len(tracks) > 1 and not first_track and self._is_as_played:
+                    self._remark_level = "info"
+                    self._remark = (
+                        f"it has {len(tracks)} audio tracks, of which the first is heard (ffmpeg "
+                        "-i FILE -map 0:a:1 OUT.wav takes out the second)"
                     )
                 self.next_track = number + 1 if number + 1 < len(tracks) else None
                 return tracks[number]
@@ -209,7 +224,7 @@ class Decoder(GuardedReader):
         ]
         return min(times) if len(others) > 1 and times else None
 
-    def _promised_s(self, timeline: _FrameTimeline) -> float:
+    def _promised_s(self, timeline: FrameTimeline) -> float:
         """Return the length that the header states, in seconds; 0 where FFmpeg only estimates it.
 
         It counts from the position at which a player begins.
@@ -249,6 +264,8 @@ class Decoder(GuardedReader):
         return _reason(error)
 
 
+_WITH_CHECKSUMS = frozenset(["flac", "tta", "wavpack", "ac3", "eac3"])
+"""Codings with a checksum in each frame: FFmpeg passes over a wrong one, and delivers noise."""
 _UNREACHABLE = (errno.EIO, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH)
 """What FFmpeg says of a host that has no address, or that does not answer."""
 _NO_AUDIO = "is no audio that FFmpeg can open"
@@ -307,7 +324,7 @@ def decode_from(path: Path, seconds: float) -> Iterator[Block]:
         container.seek(round((seconds + begin_s) * av.time_base))
         position: int | None = None
         for frame in container.decode(track):
-            waveform = _waveform(frame)
+            waveform = waveform_of(frame)
             if position is None and frame.time is not None:
                 position = max(round((frame.time - begin_s) * frame.sample_rate), 0)
             if position is not None:
@@ -315,41 +332,17 @@ def decode_from(path: Path, seconds: float) -> Iterator[Block]:
                 position += waveform.shape[1]
 
 
+def _tell_missing(timeline: FrameTimeline, damage: Damage) -> str:
+    """Say how much audio is missing between frames, and where."""
+    places = f"at {timeline.missing_at_s:.2f} s"
+    if timeline.n_missing > 1:
+        places = f"in {timeline.n_missing} places, the first {places}"
+    why = f" ({damage})" if damage.n_packets else ""
+    return f"lacks audio before its end: {timeline.missing_s:.2f} s {places}{why}"
+
+
 _BY_BYTES = ("asf", "avi")
 """Containers whose length FFmpeg recalculates from the size of the file."""
-
-
-class _Damage:
-    """Record of packets that could not be decoded, and of the end of reading.
-
-    Attributes:
-        n_packets: Number of packets that could not be decoded.
-        seconds: Length of their audio; None where a packet does not state its length.
-        end: Reason why reading failed; empty if it reached the end.
-        is_stopped: Whether reading was stopped on request.
-    """
-
-    def __init__(self) -> None:
-        self.n_packets = 0
-        self.seconds: float | None = 0.0
-        self.end = ""
-        self.is_stopped = False
-
-    def __str__(self) -> str:
-        return "1 damaged packet" if self.n_packets == 1 else f"{self.n_packets} damaged packets"
-
-    @property
-    def is_audible(self) -> bool:
-        """Whether the audio that could not be decoded is too long to be ignored."""
-        return self.seconds is None or self.seconds >= NEGLIGIBLE_S
-
-    def add(self, packet: Any) -> None:
-        """Count a packet that could not be decoded."""
-        self.n_packets += 1
-        if not packet.duration or self.seconds is None:
-            self.seconds = None
-        else:
-            self.seconds += float(packet.duration * packet.time_base)
 
 
 def _is_picture(stream: Any) -> bool:
@@ -392,83 +385,6 @@ def _concatenate(blocks: list[Block]) -> Block:
         return blocks[0]
     waveform = np.concatenate([block.waveform for block in blocks], axis=1)
     return Block(blocks[0].position, waveform, blocks[0].sample_rate)
-
-
-class _FrameTimeline:
-    """Positions of decoded frames, from a count of samples and from time stamps.
-
-    Args:
-        begin_s: Time stamp at which a player begins; None for that of the first frame.
-
-    Attributes:
-        position: Position just after the last sample, at ``sample_rate``.
-        sample_rate: Sample rate of the last frame, in Hz.
-        begin_s: Time stamp of the first sample; 0 where there is none.
-        late_s: Seconds from where a player begins to the first sample.
-        is_damaged: Whether a packet before the next frame could not be decoded.
-        missing_s: Seconds of audio that time stamps showed to be missing.
-        missing_at_s: Place of the first missing audio, in seconds.
-    """
-
-    def __init__(self, begin_s: float | None = None) -> None:
-        self.position = 0
-        self.sample_rate = 1
-        self.begin_s = 0.0
-        self.late_s = 0.0
-        self.is_damaged = False
-        self.missing_s = 0.0
-        self.missing_at_s = 0.0
-        self._first_s = begin_s
-        self._origin_s: float | None = None
-
-    def place(self, frame: Any) -> Iterator[Block | Gap | Notice]:
-        """Yield a frame as a block, after the gap before it if there is one."""
-        rate = int(frame.sample_rate)
-        if rate != self.sample_rate:
-            if self.position:
-                message = f"sample rate changed from {self.sample_rate} to {rate} Hz"
-                yield Notice(self.position, self.sample_rate, message, "info")
-            self.position = rescale(self.position, self.sample_rate, rate)
-            self.sample_rate = rate
-        if frame.time is not None:
-            yield from self._compare_time(frame.time)
-        self.is_damaged = False
-        waveform = _waveform(frame)
-        if waveform.shape[1]:
-            yield Block(self.position, waveform, rate)
-            self.position += waveform.shape[1]
-
-    def _compare_time(self, time_s: float) -> Iterator[Gap]:
-        """Compare a frame's time stamp with the sample count; yields the gap between them."""
-        rate, cause = self.sample_rate, "missing in the stream"
-        jump_s = JUMP_AFTER_DAMAGE_S if self.is_damaged else JUMP_S
-        if self._origin_s is None:
-            self._origin_s = self.begin_s = time_s
-            if self._first_s is not None and JUMP_S < time_s - self._first_s < MAX_JUMP_S:
-                self._origin_s, cause = self._first_s, LATE_START
-                self.late_s = time_s - self._first_s
-        counted_s = self.position / rate
-        ahead_s = time_s - self._origin_s - counted_s
-        if jump_s < ahead_s < MAX_JUMP_S:
-            n_samples = round(ahead_s * rate)
-            if cause != LATE_START:
-                self.missing_at_s = self.missing_at_s if self.missing_s else counted_s
-                self.missing_s += ahead_s
-            yield Gap(self.position, n_samples, rate, cause)
-            self.position += n_samples
-        elif not -JUMP_S < ahead_s < MAX_JUMP_S:
-            self._origin_s = time_s - counted_s
-
-
-def _waveform(frame: Any) -> Waveform:
-    if frame.format.name in ("s64", "s64p"):  # PyAV makes no array of these
-        planes = [np.frombuffer(bytes(plane), np.int64) for plane in frame.planes]
-        samples = np.stack(planes)[:, : frame.samples * len(frame.layout.channels) // len(planes)]
-    else:
-        samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, len(frame.layout.channels)).T
-    return np.ascontiguousarray(to_float(samples))
 
 
 def _is_url(source: object) -> bool:

@@ -20,7 +20,8 @@ from typing import Any, Protocol
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.prefetch import PrefetchThread
-from streamclf.sources.recording.piped_pcm import LeftOutError, PipedPcm, states_size
+from streamclf.sources.recording.frame_timeline import LATE_START
+from streamclf.sources.recording.piped_pcm import LeftOutError, PipedPcm, is_pcm
 from streamclf.sources.recording.promised_length import (
     mp3_samples,
     promised_samples,
@@ -137,7 +138,7 @@ class PipedRecording:
                 yield Notice(0, 1, "nothing has come through this pipe yet, waiting", "info")
 
     def _decode(self, pipe: _Pipe) -> Iterator[Block | Gap | Notice]:
-        position, rate, is_cut = 0, 1, False
+        position, rate, has_gap = 0, 1, False
         fault: SourceError | None = None
         try:
             items = decode_forward(pipe, lambda: self._thread.stopped, RAW_HINT, as_played=True)
@@ -145,7 +146,7 @@ class PipedRecording:
                 yield item
                 if not isinstance(item, Notice):
                     position, rate = item.end, item.sample_rate
-                is_cut = is_cut or (isinstance(item, Gap) and item.cause == "truncated")
+                has_gap = has_gap or (isinstance(item, Gap) and item.cause != LATE_START)
         except SourceError as error:
             fault = error
         if self._thread.stopped:
@@ -159,8 +160,8 @@ class PipedRecording:
                 "s came through the pipe; the results of the rest are kept"
             )
         # If all stated samples came, an error after them is about tags or other bytes.
-        is_cut = is_cut or missing > _SLACK_S * rate
-        is_lost = is_cut or not promised or isinstance(fault, LeftOutError)
+        has_gap = has_gap or missing > _SLACK_S * rate
+        is_lost = has_gap or not promised or isinstance(fault, LeftOutError)
         if fault is not None and is_lost:
             raise fault
 
@@ -209,7 +210,8 @@ def decode_forward(
             return
         if has_audio:
             raise
-        raise SourceError(_why_no_audio(file.head, error, raw_hint)) from error
+        why = pcm.refusal or _why_no_audio(file.head, error, raw_hint)
+        raise SourceError(why) from error
     for remark in pcm.remarks():
         yield Notice(position, rate, remark, "info")
     if pcm.fault:
@@ -217,13 +219,13 @@ def decode_forward(
 
 
 def _may_seek(file: Any) -> bool:
-    """Whether FFmpeg may seek: in a file whose header states no size that needs correction."""
+    """Whether FFmpeg may seek: in a file whose header needs no correction."""
     if not getattr(file, "seekable", bool)():
         return False
     place = file.tell()
     begins = file.read(_KIND_BYTES)
     file.seek(place)
-    return not states_size(begins or b"")
+    return not is_pcm(begins or b"")
 
 
 RAW_HINT = (

@@ -14,24 +14,32 @@ from typing import Protocol
 
 from streamclf.core.errors import SourceError
 from streamclf.sources.containers.chunks import read_trailer
+from streamclf.sources.containers.padded_samples import PlainReader, is_padded, read_padding
 from streamclf.sources.containers.part import NEGLIGIBLE_S
 from streamclf.sources.containers.pcm_headers import Layout, read_layout
 from streamclf.sources.containers.pcm_parts import PLACEHOLDER_BYTES, describe_extra
 
 _ENDLESS = {
     b"RIFF": ("<I", 0),
+    b"RF64": ("<I", 0),
+    b"BW64": ("<I", 0),
     b"FORM": (">I", 0x7F00_0008),
     b"caff": (">q", -1),
     b"riff": ("<q", 1 << 60),
 }
 """Format and value of an unlimited size, by the first bytes of the file."""
+_LONG = (b"RF64", b"BW64")
+"""First bytes of WAV with sizes of 64 bits, which become those of WAV: FFmpeg skips the sizes."""
 _LOOKAHEAD_BYTES = 65_536
 """Number of bytes that are examined of a header, and after the samples."""
 
 
-def states_size(begins: bytes) -> bool:
-    """Whether a file with these first bytes states a size that `PipedPcm` corrects."""
-    return begins[:4] in _ENDLESS and begins[8:12] != b"AVI "
+_RIFX = b"RIFX"
+
+
+def is_pcm(begins: bytes) -> bool:
+    """Whether a file with these first bytes has a header that `PipedPcm` corrects."""
+    return begins[:4] in (*_ENDLESS, _RIFX) and begins[8:12] != b"AVI "
 
 
 class LeftOutError(SourceError):
@@ -46,20 +54,22 @@ class ForwardReader(Protocol):
 
 
 class PipedPcm:
-    """Bytes of a pipe for FFmpeg, with an unlimited size in the header.
+    """Bytes of a pipe for FFmpeg, with an unlimited size in the header, and plain samples.
 
     Args:
         file: The pipe.
 
     Attributes:
         fault: Reason why part of the bytes was left out; empty if all were delivered.
+        refusal: Reason why nothing is delivered; empty where something is.
     """
 
     def __init__(self, file: ForwardReader) -> None:
-        self.fault = ""
+        self.fault = self.refusal = ""
         self._file = file
         self._buffer = b""
         self._layout: Layout | None = None
+        self._plain: PlainReader | None = None
         self._n_left: int | None = None
         self._misalignment = 0
         self._has_begun = self._has_ended = self._is_past_header = False
@@ -71,6 +81,10 @@ class PipedPcm:
         if not self._has_begun:
             self._has_begun = True
             self._begin(size)
+        return self._read_on(size) if self._plain is None else self._plain.read(size)
+
+    def _read_on(self, size: int) -> bytes:
+        """Read on as the samples are."""
         while self._n_left == 0 and not self._has_ended and self._layout is not None:
             self._n_left = None
             self._examine_trailer(self._layout)
@@ -87,24 +101,52 @@ class PipedPcm:
 
     def remarks(self) -> list[str]:
         """Return the oddities that were found, one line each; complete only at the end."""
+        remarks = [*self._remarks, self._plain.remark if self._plain else ""]
         if self._layout is not None and self._n_extra:
-            return [*self._remarks, describe_extra(self._layout, self._n_extra)]
-        return self._remarks
+            remarks.append(describe_extra(self._layout, self._n_extra))
+        return [remark for remark in remarks if remark]
 
     def _begin(self, size: int) -> None:
         self._buffer = self._file.read(size) or b""
         form, value = _ENDLESS.get(self._buffer[:4], ("", 0))
-        layout = self._find_layout() if form else None
-        if layout is None or layout.claimed is None:
+        layout = self._find_layout() if form or self._buffer.startswith(_RIFX) else None
+        if layout is None:
+            return
+        self.refusal = _refuse(self._buffer, layout)
+        if self.refusal:
+            self._has_ended = True
+            return
+        layout = self._make_plain(layout)
+        if layout.claimed is None:
             return
         if layout.unit_samples != 1 and layout.kind != "WAV":
             return  # tables of packets follow the data, so it must end where the header says
-        (at,) = (at for at, _, what, _ in layout.sizes if what == "data")
+        if self._buffer[:4] in _LONG:
+            at = layout.data - 4
+            self._change(0, "4s", b"RIFF")
+        else:
+            (at,) = (at for at, _, what, _ in layout.sizes if what == "data")
+        self._change(at, form, value)
+        self._layout = layout
+        self._set_range(0, layout.data + layout.claimed)
+
+    def _change(self, at: int, form: str, value: int | bytes) -> None:
+        """Change a field of the header."""
         head = bytearray(self._buffer)
         struct.pack_into(form, head, at, value)
         self._buffer = bytes(head)
-        self._layout = layout
-        self._set_range(0, layout.data + layout.claimed)
+
+    def _make_plain(self, layout: Layout) -> Layout:
+        """Make plain samples of padded ones: by the first of them that are not 0."""
+        if not is_padded(layout):
+            return layout
+        while self._fetch():
+            pass
+        reading = read_padding(io.BytesIO(self._buffer), layout, len(self._buffer))
+        for change in reading.layout.changes:
+            self._change(*change)
+        self._plain = PlainReader(self._read_on, layout, reading)
+        return reading.layout
 
     def _find_layout(self) -> Layout | None:
         while True:
@@ -183,3 +225,15 @@ class PipedPcm:
 
 def _coding(layout: Layout) -> tuple[str, int, int, float]:
     return layout.kind, layout.unit_bytes, layout.unit_samples, layout.bytes_per_second
+
+
+def _refuse(head: bytes, layout: Layout) -> str:
+    """Say what FFmpeg would make noise of, because it does not turn the bytes of these."""
+    what = ""
+    if head.startswith(_RIFX):
+        what = "a WAV with the highest byte first (RIFX)"
+    elif layout.kind == "AIFF" and layout.integers is not None:
+        integers = layout.integers
+        if integers.order == "<" and integers.n_bytes != 2:
+            what = f"an AIFF of {8 * integers.n_bytes} bits with the lowest byte first (sowt)"
+    return f"is {what}, which cannot be read forward: give the file itself" if what else ""

@@ -34,6 +34,10 @@ _BY_FFMPEG = ("MP3", "OGG")
 of a chained Ogg file."""
 
 
+LOWEST_RATE = 100
+"""Lowest sample rate in Hz; a damaged header states less, and makes weeks of a minute."""
+
+
 class Recording(Source):
     """One audio file, delivered in blocks of at most `BLOCK_SAMPLES` and never loaded whole.
 
@@ -88,6 +92,13 @@ class Recording(Source):
         except OSError as error:
             raise RecordingError(f"{path}: {_why_unreadable(error)}") from error
         self._reader = self._open_first()
+        rate = self._reader.sample_rate
+        if 0 < rate < LOWEST_RATE:
+            self.close()
+            raise RecordingError(
+                f"{path}: states a sample rate of {rate} Hz, at which there is no sound "
+                f"({LOWEST_RATE} Hz at least): its header is damaged"
+            )
         self._comment = self._reader.comment
         self._duration_s = self._reader.duration_s
         if self._duration_s is not None and len(self._parts) > 1:
@@ -371,6 +382,9 @@ def _open_decoder(path: File, part: Part, first_track: int = 0) -> Decoder:
         raise RecordingError(f"{path}: {_why_not_audio(path, part, error)}") from error
 
 
+_MAY_BE = "it may be damaged or cut short"
+
+
 def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
     """Return the most likely reason why neither library opens a file."""
     with open_binary(path) as file:
@@ -404,7 +418,8 @@ def _why_not_audio(path: File, part: Part, error: SourceError) -> str:
             "headerless audio: streamclf listen --source - --raw FORMAT:RATE:CHANNELS < FILE "
             "hears it"
         )
-    return f"{error}; it may be damaged or cut short"
+    # What could be read well enough to know what it holds is whole.
+    return str(error) if str(error).startswith("holds ") else f"{error}; {_MAY_BE}"
 
 
 def open_recording(path: Path) -> Recording:

@@ -30,6 +30,7 @@ _MAX_CHUNKS = 1000
 
 _WAMD_TIME = 5
 _GUANO = re.compile(r"^\s*Timestamp\s*:\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
+_OFFSET = re.compile(r"(?<=\d) ?(?:UTC)?([+-])(\d\d?)(?::?(\d\d))?$")
 _AUDIOMOTH = re.compile(
     r"Recorded at (\d\d):(\d\d):(\d\d)(\.\d{1,6})? (\d\d)/(\d\d)/(\d{4})(?: \(UTC([^)]*)\))?"
 )
@@ -76,6 +77,11 @@ def _from_wamd(chunk: bytes) -> datetime | None:
 
 
 def _from_iso(text: str) -> datetime | None:
+    """Read ISO 8601, also with an offset of one digit or behind a space: ``+1:00``, `` -5:30``."""
+    found = _OFFSET.search(text, 11)  # behind the date, whose hyphens are none
+    if found is not None:
+        sign, hours, minutes = found.groups()
+        text = f"{text[: found.start()]}{sign}{int(hours):02}:{minutes or '00'}"
     try:
         return plausible_time(datetime.fromisoformat(text))
     except ValueError:
