@@ -118,7 +118,7 @@ def file(
             rich_help_panel="Model",
         ),
     ] = None,
-    settings: Annotated[Settings, Fields(without=("fixed_hop",))],
+    settings: Annotated[Settings, Fields(without=("fixed_hop", "silent_after_s"))],
     thresholds: ThresholdOptions,
     outputs: Annotated[
         OutputOptions,

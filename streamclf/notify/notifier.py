@@ -21,7 +21,7 @@ from streamclf.core.text_format import format_count
 from streamclf.notify.delivery import Delivery
 from streamclf.notify.happenings import Happening, SoundHappened
 from streamclf.notify.history import History
-from streamclf.notify.lost_sources import LostSources
+from streamclf.notify.lost_sources import LostSources, Presence
 from streamclf.notify.messages import Message
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.outbox import Outbox
@@ -72,7 +72,7 @@ class Notifier:
         store: The store that remembers what was told; None for none.
         history: What is known of the time before.
         report: Called with one line about what was told and what failed, from any thread.
-        states: Tells the state of each source, see `LostSources`.
+        presences: Tells how each source fares, see `LostSources`.
         open_target: Opens a target; tests replace it.
         now_us: Returns microseconds since 1970-01-01 UTC.
 
@@ -87,7 +87,7 @@ class Notifier:
         history: History | None = None,
         *,
         report: Callable[[str], None],
-        states: Callable[[], Mapping[str, str]] = dict,
+        presences: Callable[[], Mapping[str, Presence]] = dict,
         open_target: Callable[[TargetOptions], Target] = open_target,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -97,7 +97,7 @@ class Notifier:
         self._plan = plan
         self._book = RuleBook(plan.rules, history)  # which the thread alone uses
         self._lost = LostSources(plan.rules, history)  # the same
-        self._states, self._looked_at = states, -LOOK_EVERY_S
+        self._presences, self._looked_at = presences, -LOOK_EVERY_S
         self._outbox = Outbox(store, report, now_us)
         self._deliveries: dict[str, Delivery] = {}
         self._queue: deque[Happening | NotifyPlan] = deque()
@@ -336,7 +336,7 @@ class Notifier:
         self._looked_at = now
         offset = datetime.now().astimezone().utcoffset()
         zone = round(offset.total_seconds() / 60) if offset is not None else 0
-        for message in self._lost.look(self._states(), self._now_us(), zone):
+        for message in self._lost.look(self._presences(), self._now_us(), zone):
             self.tell(message)
 
     def _feed(self, happening: Happening) -> list[Message]:

@@ -192,10 +192,13 @@ class Server:
         """Describe all sources in one line, for ``systemctl status``."""
         streams = [*self.streams.values()]
         lost = [stream.name for stream in streams if stream.state == "lost"]
+        silent = [stream.name for stream in streams if stream.state == "silent"]
         paused = [stream.name for stream in streams if stream.state == "paused"]
         ended = [stream.name for stream in streams if stream.state in ("ended", "failed")]
         counts = sum((stream.counts for stream in streams), Counts())
-        states = [f"{len(streams) - len(lost) - len(paused) - len(ended)} heard"]
+        away = [*lost, *silent, *paused, *ended]
+        states = [f"{len(streams) - len(away)} heard"]
+        states += [f"{len(silent)} without a signal ({', '.join(silent)})"] if silent else []
         states += [f"{len(paused)} paused ({', '.join(paused)})"] if paused else []
         states += [f"{len(lost)} lost ({', '.join(lost)})"] if lost else []
         states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []

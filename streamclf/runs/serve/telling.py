@@ -47,7 +47,7 @@ class Telling:
         self._streams, self._control = streams, control
         self._notifier = Notifier(
             plan, store, StoreHistory(store, say), report=say,
-            states=lambda: {stream.name: stream.state for stream in streams()},
+            presences=lambda: {stream.name: stream.presence for stream in streams()},
         )  # fmt: skip
         self._publisher: MqttPublisher | None = None
 
