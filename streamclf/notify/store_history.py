@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,6 +64,11 @@ class StoreHistory:
     ) -> None:
         self._store, self._report, self._told = store, report, told
         self._failed = False
+        self._left_out: Collection[str] = ()
+
+    def leave_out(self, events: Collection[str]) -> None:
+        """Know nothing of messages about some events from now on, because they are told again."""
+        self._left_out = events
 
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
         """Find the last message of a rule about a sound of a source."""
@@ -89,7 +94,8 @@ class StoreHistory:
                     message = msgspec.json.decode(body, type=Message)
                 except msgspec.MsgspecError:  # of another version, or damaged
                     return None
-                if (message.asked or message.label) == label:
+                is_about = (message.asked or message.label) == label
+                if is_about and message.event_id not in self._left_out:
                     return message
             return None
 

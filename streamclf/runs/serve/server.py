@@ -17,7 +17,7 @@ from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
-from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.cut_events import find_left_events, read_cut_events
 from streamclf.notify.label_check import Reported
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.make_engine import make_engine
@@ -148,11 +148,11 @@ class Server:
             stack.enter_context(log_in_background())
             stack.enter_context(lock_store(plan.writing.store))
             self._check_files(plan.streams)
-            unended = find_open_events(plan.writing.store)
+            left = find_left_events(plan.writing.store)
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
             stack.callback(telling.close)
-            telling.start(read_cut_events(plan.writing.store, unended))
+            telling.start(read_cut_events(plan.writing.store, left))
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
