@@ -249,6 +249,29 @@ def test_a_broader_label_is_one_sound_in_a_replay_and_after_a_restart(tmp_path):
     assert facts([*first, *after]) == facts(told)
 
 
+@pytest.mark.parametrize("bell_s", [10.0, 9.5])
+@pytest.mark.parametrize("siren_known_s", [0.5, 3.0])
+def test_the_first_of_several_labels_is_the_one_that_was_known_first(
+    tmp_path, bell_s, siren_known_s
+):
+    """Two labels of one alarm, which begin together or nearly so; the store has the bell first."""
+    sounds = (
+        Sound("bell", bell_s, 8, begin_known_s=12.0 - bell_s, end_known_s=2.4),
+        Sound("siren", 10, 9, begin_known_s=siren_known_s, end_known_s=2.4),
+    )  # fmt: skip
+    hearing = Hearing("yard", 300, sounds)
+    told = tell(RuleBook(ALARM_RULES), live(hearing))
+    first = next(each for each in told if each.rule == "begun")
+    assert first.label == ("siren" if siren_known_s < 2 else "bell")
+    store = remember(tmp_path / "s.db", [hearing])
+    again = replay(store, ALARM_RULES, us(0), us(290))
+    assert facts([each.message for each in again]) == facts(told)
+    # Onsets that count for repeats are those of the first labels, too.
+    twice = next(rule for rule in ALARM_RULES if rule.name == "twice")
+    onsets = StoreHistory(store).onsets(twice, "yard", ["siren", "bell"], us(0), us(300))
+    assert onsets == [first.onset_us]
+
+
 def test_rules_that_change_take_what_sounds_for_begun():
     book, siren = RuleBook([Rule("a", labels=("dog",))]), ALARM[1]
     assert book.feed(begin("yard", siren)) == []

@@ -32,7 +32,8 @@ AND (label = :label OR body LIKE '%"asked":"%') ORDER BY told_us DESC, id DESC""
 _LAST_OF_RULES = """
 SELECT rule, max(told_us) FROM messages WHERE occasion != 'test' GROUP BY rule"""
 _EVENTS = f"""
-SELECT onset_us, coalesce(offset_us, onset_us), label, max(score, highest_score) FROM events
+SELECT max(coalesce(began_us, 0), onset_us), onset_us, coalesce(offset_us, onset_us), label,
+       max(score, highest_score) FROM events
 WHERE label = :label AND onset_us >= :since_us AND onset_us < :before_us
 AND source_id = {_SOURCE} ORDER BY onset_us DESC LIMIT {MOST_REPEATS}"""
 _LAST_HEARD = f"""
@@ -53,6 +54,8 @@ class StoreHistory:
         store: The store.
         report: Called with one line where the store cannot be read.
         told: Whether messages count that were told before; a replay leaves them out.
+        until_us: Moment from which on events are no past, because a replay tells of them; None for
+            all that the store knows.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class StoreHistory:
         report: Callable[[str], None] = lambda line: None,
         *,
         told: bool = True,
+        until_us: int | None = None,
     ) -> None:
         self._store, self._report, self._told = store, report, told
+        self._until_us = until_us
         self._failed = False
         self._left_out: Collection[str] = ()
 
@@ -105,7 +110,7 @@ class StoreHistory:
         self, rule: Rule, source: str, labels: Sequence[str], before_us: int
     ) -> int | None:
         """Find the onset of the last sound of labels that counts, before a moment."""
-        values = _values(rule, source) | {"before_us": before_us}
+        values = _values(rule, source) | {"before_us": self._past(before_us)}
         rows = [self._select(_LAST_HEARD, values | {"label": label}) for label in labels]
         return max((int(each[0][0]) for each in rows if each), default=None)
 
@@ -115,7 +120,7 @@ class StoreHistory:
         """Find the onsets of the sounds of labels that count, from a moment to another one."""
         # An event before the first moment may go on as a sound of another label.
         early_us = since_us - (JOINED_S * 1_000_000 if len(labels) > 1 else 0)
-        values = {"source": source, "since_us": early_us, "before_us": before_us}
+        values = {"source": source, "since_us": early_us, "before_us": self._past(before_us)}
         rows = [row for label in labels for row in self._select(_EVENTS, values | {"label": label})]
         counts = _values(rule, source)
         onsets = [
@@ -129,7 +134,8 @@ class StoreHistory:
 
     def last_sound(self, rule: Rule, source: str, before_us: int) -> PastSound | None:
         """Find the sound among those of a rule that ended last, begun before a moment."""
-        values = _values(rule, source) | {"lasting_us": 0, "before_us": before_us}
+        values = _values(rule, source)
+        values |= {"lasting_us": 0, "before_us": self._past(before_us)}
 
         def ask(connection: sqlite3.Connection) -> list[PastSound]:
             vocabulary, found = read_vocabulary(connection), []
@@ -151,6 +157,10 @@ class StoreHistory:
             return [] if row is None else list(heard_spans(connection, row[0], since_us, before_us))
 
         return self._ask(ask, [])
+
+    def _past(self, before_us: int) -> int:
+        """The moment before which events are past."""
+        return before_us if self._until_us is None else min(before_us, self._until_us)
 
     def _select(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         nothing: list[tuple[Any, ...]] = []

@@ -36,6 +36,8 @@ class StoredEvent:
         elapsed: Samples of its run so far.
         verdict: What somebody said of it last.
         clip: Path of its clip; None if there is none.
+        began_us: When its begin was known, in microseconds since 1970; None in recordings, and
+            where nobody noted it.
     """
 
     row: int
@@ -57,6 +59,7 @@ class StoredEvent:
     elapsed: int
     verdict: str | None
     clip: str | None
+    began_us: int | None = None
 
     @property
     def stream(self) -> str:
@@ -96,7 +99,8 @@ SELECT events.id, sources.name, recordings.path, models.name || ' ' || models.ve
        score, highest_score, short, events.state, runs.first_position + runs.elapsed_samples,
        (SELECT verdict FROM reviews WHERE event_id = events.id
         ORDER BY reviewed_us DESC, reviews.id DESC LIMIT 1),
-       (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL)
+       (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL),
+       began_us
 FROM events
 JOIN runs ON runs.id = events.run_id
 JOIN sources ON sources.id = events.source_id
