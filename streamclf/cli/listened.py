@@ -60,7 +60,7 @@ class ListenedSource:
         if source is None:
             return self._process.describe([])
         n_lost = sum(sink.n_lost for sink in self._sinks)
-        name, totals = one_line(source.name), self._tally.totals()
+        name, totals = one_line(source.result_name), self._tally.totals()
         health = SourceHealth.of(name, self._state_of(source), self._engine, totals, n_lost)
         return self._process.describe([health])
 
@@ -69,7 +69,7 @@ class ListenedSource:
         source = self._source
         if source is None:
             return ProcessFigures([])
-        name, state = one_line(source.name), self._state_of(source)
+        name, state = one_line(source.result_name), self._state_of(source)
         return ProcessFigures([SourceFigures.of(name, state, self._engine, self._tally)])
 
     def _state_of(self, source: Source) -> SourceState:
