@@ -110,7 +110,13 @@ def remember(path: Path, hearings: Iterable[Hearing]) -> Path:
     runs = [
         Run(
             hearing.source, BEGUN, hearing.heard_s,
-            [Heard(s.label, s.onset_s, s.length_s, s.score) for s in hearing.sounds],
+            [
+                Heard(
+                    s.label, s.onset_s, s.length_s, s.score,
+                    known_after_s=min(s.begin_known_s, s.length_s + s.end_known_s),
+                )
+                for s in hearing.sounds
+            ],
             [(onset_s, length_s, "overflow") for onset_s, length_s in hearing.gaps],
             display_names=SHOWN,
             broader=BROADER,

@@ -47,7 +47,8 @@ def stream(**changes: Any) -> StreamStarted:
 def make_health() -> dict[str, Any]:
     """How a process with one source fares, which a test may change."""
     source = {
-        "name": "yard", "state": "heard", "model": "tones", "model_version": "1", "hop_s": 0.5,
+        "name": "yard", "state": "heard", "silent_since": None, "model": "tones",
+        "model_version": "1", "hop_s": 0.5,
         "requested_hop_s": 0.5, "overload": "", "heard_s": 3600.0, "lost_s": 2.5,
         "lost": {"overflow": 2.0, "source lost": 0.5}, "n_gaps": 3, "n_windows": 7200,
         "n_skipped": 0, "n_events": 1234, "n_unwritten": 0, "drift_ppm": 12.5, "load": 0.012,

@@ -51,6 +51,7 @@ class Heard:
     Attributes:
         onset_s: Seconds from the begin of its run.
         length_s: Length in seconds; None: it still sounds.
+        known_after_s: Seconds from its onset until it was known.
     """
 
     label: str
@@ -58,6 +59,7 @@ class Heard:
     length_s: float | None = 2.0
     score: float = 0.9
     state: str = "ended"
+    known_after_s: float = 0.0
     verdicts: list[str] = field(default_factory=list)
 
 
@@ -124,7 +126,8 @@ def _add_event(add, run: Run, row: int, event: Heard) -> None:
         "began_us, score, highest_score, onset, offset, state) "
         "VALUES (?, (SELECT id FROM sources WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         row, run.source, event.label, onset_us,
-        None if end_s is None else us_of(run.begun, end_s)[0], offset_min, onset_us,
+        None if end_s is None else us_of(run.begun, end_s)[0], offset_min,
+        us_of(run.begun, event.onset_s + event.known_after_s)[0],
         event.score / 2, event.score, round(event.onset_s * rate),
         None if end_s is None else round(end_s * rate),
         "open" if event.length_s is None else event.state,

@@ -446,6 +446,7 @@ def test_a_page_that_is_not_understood_is_a_line(serve, history, monkeypatch):
         ({"state": "heard", "level": -20.4}, "-20 dB"),  # a page of an earlier version
         ({"state": "heard", "level": None, "calibration_db": 94.0}, ""),
         ({"state": "lost", "level": None, "calibration_db": 94.0}, "NO AUDIO"),
+        ({"state": "silent", "level": -96.0}, "NO SIGNAL"),
     ],
 )
 def test_a_calibrated_source_tells_sound_pressure(frame, said):

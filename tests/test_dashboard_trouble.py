@@ -3,6 +3,8 @@
 import toys
 from dashboards import Script, drive, heard, make_dashboard, redraw_health, settle, text_of
 
+from streamclf.core.settings import Settings
+
 
 class LiveScript(Script):
     """A script that comes at its pace, from a device in some state."""
@@ -69,6 +71,18 @@ def test_nothing_is_said_of_a_drift_that_is_not_known(tmp_path, tone_model):
         assert "nothing lost" in text_of(app)
         for words in ("clock", "ppm", "RTF"):
             assert words not in text_of(app)
+
+    drive(app, script, size=(160, 40))
+
+
+def test_a_source_without_a_signal_is_shown(tmp_path, tone_model):
+    source = LiveScript(toys.silence(4))
+    app = make_dashboard(tmp_path, tone_model, source, settings=Settings(silent_after_s=3.0))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 4))
+        assert "● NO SIGNAL" in text_of(app)
+        assert "no signal for 3.0 s" in text_of(app)
 
     drive(app, script, size=(160, 40))
 

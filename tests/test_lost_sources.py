@@ -11,7 +11,7 @@ from test_delivery import Told
 from test_notifier import Rig
 from test_rulebook import note
 
-from streamclf.notify.lost_sources import STEADY_S, LostSources
+from streamclf.notify.lost_sources import STEADY_S, LostSources, Presence
 from streamclf.notify.notifier import Notifier
 from streamclf.notify.rule_words import describe_rule
 from streamclf.notify.rules import Rule
@@ -29,14 +29,19 @@ class Watch:
         self.behind_us = 0
         self.lost = LostSources(rules, history, lambda: self.now_s)
 
-    def after(self, seconds: float, **states: str) -> list[str]:
+    def after(self, seconds: float, **states: str | Presence) -> list[str]:
         """Let so much time pass, and return what is told of sources in these states."""
         return [message.text for message in self.messages(seconds, **states)]
 
-    def messages(self, seconds: float, **states: str):
+    def messages(self, seconds: float, **states: str | Presence):
         self.now_s += seconds
         now_us = NOON_US + round((self.now_s - 1000) * 1e6) - self.behind_us
-        return self.lost.look(states, now_us, 0)
+        presences = {
+            name: state if isinstance(state, Presence)
+            else Presence(state, signal_at_s=self.now_s if state == "heard" else None)
+            for name, state in states.items()
+        }  # fmt: skip
+        return self.lost.look(presences, now_us, 0)
 
 
 def test_a_lost_source_is_told_once_and_again_when_it_is_back():
@@ -53,6 +58,33 @@ def test_a_lost_source_is_told_once_and_again_when_it_is_back():
         "hall: heard again after 1 h 01 min"
     ]
     assert watch.after(100, hall="heard", gate="heard") == []
+
+
+def test_a_source_without_a_signal_is_told_since_it_fell_silent():
+    watch = Watch(AWAY, Rule("own", on="lost", lasting=900.0, message="{source} since {time}"))
+    assert watch.after(0, hall="heard") == []
+    dead = Presence("silent", still_since_s=1000.0, signal_at_s=1000.0)
+    assert watch.after(300, hall=dead) == [
+        "hall: no signal since 12:00:00, is it muted or unplugged?"
+    ]
+    assert watch.after(599, hall=dead) == []
+    assert watch.after(1, hall=dead) == ["hall since 12:00:00"]
+    assert watch.after(100, hall="heard") == []
+    assert watch.after(STEADY_S, hall="heard") == ["hall: heard again after 16 min 40 s"] * 2
+
+
+def test_a_source_that_comes_back_without_a_signal_is_still_away():
+    watch = Watch(AWAY)
+    watch.after(0, hall="lost")
+    assert len(watch.after(60, hall="lost")) == 1
+    found = Presence("heard", still_since_s=1061.0)
+    assert watch.after(1, hall=found) == []
+    assert watch.after(250, hall=found) == []
+    assert watch.after(50, hall=Presence("silent", still_since_s=1061.0)) == []
+    assert watch.after(1, hall="heard") == []
+    assert watch.after(STEADY_S, hall=Presence("heard", 1363.0, 1363.0)) == [
+        "hall: heard again after 6 min 02 s"
+    ]
 
 
 def test_one_that_comes_for_a_moment_is_still_away():
@@ -106,7 +138,7 @@ def test_the_notifier_looks_by_itself():
     bell = Told()
     rig = Rig([Rule("away", on="lost", lasting=0.001)], bell=bell)
     rig.notifier = Notifier(
-        rig.notifier._plan, None, report=rig.words, states=lambda: {"hall": "lost"},
+        rig.notifier._plan, None, report=rig.words, presences=lambda: {"hall": Presence("lost")},
         open_target=lambda options: bell,
     )  # fmt: skip
     rig.notifier.start()
@@ -117,6 +149,6 @@ def test_the_notifier_looks_by_itself():
 
 def test_such_a_rule_is_told_in_plain_words():
     assert describe_rule(Rule("a", on="lost", lasting=600.0, cooldown=3600.0), ["phone"]) == (
-        "when a source has been lost for 10 minutes, and when it is heard again; tells phone; at "
-        "most every 1 hour for each source"
+        "when a source has been lost or without a signal for 10 minutes, and when it is heard "
+        "again; tells phone; at most every 1 hour for each source"
     )

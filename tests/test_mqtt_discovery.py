@@ -75,7 +75,7 @@ REQUIRED = {
 }
 DEVICE_KEYS = {"ids", "cns", "cu", "hw", "mf", "mdl", "mdl_id", "name", "sn", "sw", "sa"}
 UNITS = {"sound_pressure": {"dB", "dBA"}, "duration": {"d", "h", "min", "s", "ms"}}
-BINARY_CLASSES = {"sound", "smoke", "connectivity"}
+BINARY_CLASSES = {"sound", "smoke", "connectivity", "problem"}
 
 
 CHOSEN = {"dog": {"dog"}, "smoke_alarm": {"smoke_alarm"}}
@@ -189,6 +189,7 @@ def test_a_model_of_values_has_no_events() -> None:
     device = described(announced(labels={}, chosen={}, keys={}))
     assert set(device["cmps"]) == {
         "kitchen-level", "kitchen-lost", "kitchen-connected", "kitchen-pause",
+        "kitchen-silent",
     }  # fmt: skip
 
 

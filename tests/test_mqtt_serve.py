@@ -102,6 +102,27 @@ def test_sounds_levels_and_the_end_arrive(serving, home, tmp_path) -> None:
 
 
 @needs_broker
+def test_a_source_without_a_signal_is_a_problem_and_unavailable(plan, home) -> None:
+    (stream,) = plan.streams
+    stream = replace(stream, settings=Settings(silent_after_s=3.0))
+    serving = Serving(replace(plan, streams=(stream,)))
+    try:
+        yard = serving.source("yard")
+        yard.feed(toys.silence(2))
+        home.until(lambda h: h.state("yard-sound-middle") == "off")
+        assert home.state("yard-silent") == "off"
+        yard.feed(toys.silence(2))
+        home.until(lambda h: h.state("yard-silent") == "on")
+        home.until(lambda h: h.state("yard-sound-middle") == "unavailable")
+        assert home.state("yard-connected") == "on"  # its audio arrives
+        yard.feed(toys.tone(1000, 6))
+        home.until(lambda h: h.state("yard-sound-middle") == "on")
+        assert home.state("yard-silent") == "off"
+    finally:
+        serving.end()
+
+
+@needs_broker
 def test_a_pause_is_a_gap_and_a_reload_keeps_it(serving, home, plan, tmp_path) -> None:
     yard = serving.source("yard")
     yard.feed(toys.tone(1000, 6))

@@ -57,8 +57,9 @@ def test_what_waits_is_taken_up_again_in_order(store, words):
     assert found == {
         "hook": [messages[0], messages[2]], "phone": [messages[0], messages[1]], "new": []
     }  # fmt: skip
-    assert again.holds("token-1")
-    assert not again.holds("token-9")
+    new = make_message(9)
+    assert again.find_new([messages[0], new, make_message(1, token="another")]) == [new]
+    assert again.find_new([make_message(1, token="another", on="end")]) != []
     assert words.told == []
 
 

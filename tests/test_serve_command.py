@@ -271,6 +271,22 @@ def test_listen_takes_the_same_file_and_says_what_it_leaves(streamclf, box, scen
     assert (check.code, check.err.splitlines()[-1]) == (0, f"{path}: fine")
 
 
+def test_listen_may_call_a_source_as_serve_does(streamclf, box, scene):
+    path = box(f'{TABLE}name = "yard"\nurl = "sim:{scene}"\nspeed = 0\n', "streamclf.toml")
+    listen = ["listen", "--config", path, "--source", f"sim:{scene}", "--speed", 0]
+    heard = streamclf(*listen, "--name", "yard")
+    assert f"listening to sim:{scene} as yard with " in heard.err
+    assert {json.loads(line)["source"] for line in heard.out.splitlines()} == {"yard"}
+    assert streamclf("serve", "--config", path).code == 0
+    (source,) = rows(Path("box.db"), "SELECT name FROM sources")
+    assert source == ("yard",)
+    assert rows(Path("box.db"), "SELECT count(*) FROM runs") == [(2,)]
+    refused = streamclf(*listen, "--name", " ")
+    assert (refused.code, "--name: is empty: give the source a name" in refused.err) == (2, True)
+    masked = streamclf(*listen, "--name", "rtsp://me:secret@host/cam", "--duration", 1)
+    assert "secret" not in masked.out + masked.err
+
+
 def test_serve_takes_a_file_of_listen_and_says_what_it_leaves(streamclf, box, scene):
     path = box(f'source = "sim:{scene}"\nspeed = 0\nduration = 5\nui = false\nstats = "s.json"\n')
     result = streamclf("serve", "--config", path)

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
 
-def kill_writers(folder: Path, n_kills: int, seed: int) -> dict:
+def kill(script: str, folder: Path, n_kills: int, seed: int) -> dict:
     run = subprocess.run(
-        [sys.executable, ROOT / "tests" / "killed_writers.py", folder, str(n_kills), str(seed)],
+        [sys.executable, ROOT / "tests" / script, folder, str(n_kills), str(seed)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -33,8 +33,17 @@ def kill_writers(folder: Path, n_kills: int, seed: int) -> dict:
 def test_a_writer_that_is_killed_at_any_moment_loses_nothing_it_acknowledged(
     tmp_path, n_kills, seed
 ):
-    found = kill_writers(tmp_path, n_kills, seed)
+    found = kill("killed_writers.py", tmp_path, n_kills, seed)
     assert found["wrong"] == []
     assert found["kills"] == n_kills
     assert found["told"] >= n_kills // 2  # at least these came to write
     assert n_kills < 100 or found["cut"] > 0  # and some were killed within an event
+
+
+@pytest.mark.parametrize(
+    ("n_kills", "seed"), [(8, 1), pytest.param(200, 2, marks=pytest.mark.slow)]
+)
+def test_a_kill_at_any_moment_loses_no_message_and_doubles_none(tmp_path, n_kills, seed):
+    found = kill("killed_tellers.py", tmp_path, n_kills, seed)
+    assert found["wrong"] == []
+    assert found["events"] >= n_kills // 2

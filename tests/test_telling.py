@@ -20,6 +20,7 @@ from streamclf.core.errors import UsageError
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
+from streamclf.notify import lost_sources, notifier
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.rules import Rule
 from streamclf.notify.targets.options import TargetOptions
@@ -161,6 +162,57 @@ def test_a_store_that_cannot_be_written_stops_no_message(serve, plan_of, hook, s
     yard.end()
     serving.join()
     assert rows(store, "SELECT state FROM deliveries") == [("sent",)] * 2
+
+
+def test_a_dead_ear_is_told_and_another_model_revives_none(serve, plan_of, hook, monkeypatch):
+    monkeypatch.setattr(notifier, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lost_sources, "STEADY_S", 0.05)
+    plan = plan_of(
+        TargetOptions("hook", webhook=hook.url), rules=[Rule("away", on="lost", lasting=0.001)]
+    )
+    (stream,) = plan.streams
+    stream = replace(stream, settings=Settings(silent_after_s=3.0))
+    serving = serve(replace(plan, streams=(stream,)))
+    yard, server = serving.source("yard"), serving.server
+    yard.feed(toys.tone(1000, 1))
+    yard.feed(toys.silence(2))
+    yard.drain()
+    assert server.streams["yard"].state == "heard"
+    yard.feed(toys.silence(2))
+    said = serving.words.until("no signal for")
+    assert said.startswith("warning: yard: no signal for ")
+    told = hook.next().json
+    assert (told["on"], told["source"]) == ("lost", "yard")
+    assert "yard: no signal since " in told["text"]
+    assert "0 heard, 1 without a signal (yard)" in server.describe()
+    (health,) = server.describe_health()["sources"]
+    assert health["state"] == "silent"
+    assert health["silent_since"] is not None
+    assert not server.figures().sources[0].is_up
+    assert server.live_state("yard").state == "silent"
+    # Another engine hears the same ear.
+    changed = replace(stream, settings=Settings(silent_after_s=3.0, average_kind="exponential"))
+    serving.reload(replace(plan, streams=(changed,)))
+    yard.feed(toys.silence(1))
+    yard.drain()
+    assert server.streams["yard"].hearing.plan == changed
+    assert server.streams["yard"].state == "silent"
+    heard = threading.Event()
+    feeder = threading.Thread(target=keep_feeding, args=(yard, heard))
+    feeder.start()
+    try:
+        back = hook.next().json
+    finally:
+        heard.set()
+        feeder.join()
+    assert (back["on"], server.streams["yard"].state) == ("back", "heard")
+    assert "a signal again after " in serving.words.until("a signal again")
+
+
+def keep_feeding(source, end) -> None:
+    """Feed a tone until it is enough."""
+    while not end.wait(0.02):
+        source.feed(toys.tone(1000, 0.1))
 
 
 def test_settings_read_anew_change_rules_and_targets_and_keep_what_waits(

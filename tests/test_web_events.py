@@ -389,6 +389,16 @@ def test_a_source_that_is_away_has_not_lost_nothing(serve, fare):
     assert "nothing was lost" not in text
 
 
+def test_a_source_without_a_signal_is_a_trouble(serve, fare):
+    fare["sources"][0] |= {"state": "silent", "silent_since": "2026-11-26T09:05:00+00:00"}
+    text = " ".join(run(get(serve(), "/health")).split())
+    for part in (
+        "0 of 1 source are heard", 'data-state="silent"', ">no signal<", "yard has had no signal "
+        "since 26 Nov, 09:05: only digital silence comes from it. Is it muted, or unplugged?",
+    ):  # fmt: skip
+        assert part in text, part
+
+
 def test_targets_of_messages_have_a_line_of_their_own(serve, fare):
     hook = {
         **make_target("hook"), "state": "fine", "trouble": "", "waiting": 0, "n_sent": 1234,

@@ -281,6 +281,16 @@ def test_too_loud_and_no_signal_are_told(hub, yard):
     assert (source_of(hub)["clipped"], source_of(hub)["muted"]) == (False, True)
 
 
+def test_a_source_without_a_signal_says_so(hub, yard):
+    yard.hear(np.full(toys.RATE, 0.1, np.float32))  # a value that stays, and is not zero
+    yard.score(0.01, 0.3, 0.6, 0.09)
+    assert not source_of(hub)["muted"]
+    hub.state_of = lambda name: LiveState("silent", 0.5, "")
+    source = source_of(hub)
+    assert (source["state"], source["muted"], source["last_heard"]) == ("silent", True, None)
+    assert (source["sounds"], source["verdict"]) == ([], None)
+
+
 def test_in_a_gap_there_is_no_level(hub, yard):
     yard.hear(toys.tone(1000, 1))
     yard.lose(1.0)

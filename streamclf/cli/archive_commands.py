@@ -101,7 +101,7 @@ def run(
     archive: ArchiveUrl = None,
     workers: WorkerOptions,
     model: Annotated[ModelOptions, Fields(without=("self_check",))],
-    settings: Annotated[Settings, Fields(without=("fixed_hop", "ongoing_s"))],
+    settings: Annotated[Settings, Fields(without=("fixed_hop", "ongoing_s", "silent_after_s"))],
     thresholds: ThresholdOptions,
     scores: Annotated[
         bool,

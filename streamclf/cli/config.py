@@ -40,7 +40,7 @@ _NOT_IN_ENVIRONMENT = ("check", "set-password")
 _FILES: WeakKeyDictionary[Any, ConfigFile] = WeakKeyDictionary()
 """The settings file that each context has read."""
 _ONLY_SERVE = (
-    SOURCES, *NOTIFY_TABLES, "port", "name", "calibration_db", "no_features", "features_days",
+    SOURCES, *NOTIFY_TABLES, "port", "calibration_db", "no_features", "features_days",
     "features_limit",
 )  # fmt: skip
 _ONLY_LISTEN = (

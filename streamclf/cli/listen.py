@@ -35,9 +35,11 @@ from streamclf.runs.outputs import (
     write_stats,
 )
 from streamclf.runs.runner import run_stream
+from streamclf.runs.serve.options import EMPTY_NAME
 from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.sinks.base import Sink
 from streamclf.sinks.options import OutputOptions
+from streamclf.sources.base import Source
 from streamclf.sources.factory import open_source
 from streamclf.sources.options import SourceOptions
 from streamclf.store.features.options import FeatureLimits
@@ -53,8 +55,10 @@ def listen(
     screen: ScreenOptions | None = None,
     page: PageOptions = NO_PAGE,
     features: Path | None = None,
+    name: str | None = None,
 ) -> int:
     """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
+    _check_name(name)
     outputs = replace(outputs, begins=True)
     check_outputs(outputs, [])
     screen = screen or ScreenOptions(ui=False)
@@ -68,7 +72,10 @@ def listen(
         code, statistics = ui.show(
             screen,
             lambda model, settings: _open_engine(model, settings, thresholds),
-            lambda device: open_source(ui.with_device(source_options, device), settings.channel),
+            # A microphone that is chosen in the dashboard is another one, by its own name.
+            lambda device: _open_source(
+                ui.with_device(source_options, device), settings, name if device is None else None
+            ),
             model,
             settings,
             outputs,
@@ -81,14 +88,16 @@ def listen(
     prints = lines or not page.port or not is_terminal(sys.stdout)
     with log_in_background():
         if not page.port:
-            return _listen(source_options, model, settings, thresholds, outputs, features=features)
+            return _listen(
+                source_options, model, settings, thresholds, outputs, features=features, name=name
+            )
         with store_of_page(outputs.store) as (store, keys):
             check_page(page, keys)
             taught = () if outputs.store is None else (model,)  # beside a store that stays
             outputs = replace(outputs, store=store)
             return _listen(
                 source_options, model, settings, thresholds, outputs, page, keys, taught,
-                prints=prints, features=features,
+                prints=prints, features=features, name=name,
             )  # fmt: skip
 
 
@@ -101,12 +110,14 @@ def check_listen(
     screen: ScreenOptions | None = None,
     page: PageOptions = NO_PAGE,
     features: Path | None = None,
+    name: str | None = None,
 ) -> int:
     """Check what `listen` is given, the model and the thresholds; opens and creates nothing else.
 
     Raises:
         StreamclfError: It could not begin.
     """
+    _check_name(name)
     check_outputs(replace(outputs, overwrite=True, append=False), [])
     page = replace(page, port=_port_of(screen))
     if page.port:
@@ -131,6 +142,23 @@ def _port_of(screen: ScreenOptions | None) -> int:
             f"--web {screen.web}: must lie between 1 and {HIGHEST_PORT} ({DEFAULT_PORT} is usual)"
         )
     return screen.web
+
+
+def _check_name(name: str | None) -> None:
+    """Refuse a name that is empty.
+
+    Raises:
+        UsageError: It is.
+    """
+    if name is not None and not name:
+        raise UsageError(EMPTY_NAME)
+
+
+def _open_source(options: SourceOptions, settings: Settings, name: str | None) -> Source:
+    """Open a source, and give it its name in results; None for its own."""
+    source = open_source(options, settings.channel)
+    source.alias = name
+    return source
 
 
 def _open_engine(
@@ -171,6 +199,7 @@ def _listen(
     *,
     prints: bool = True,
     features: Path | None = None,
+    name: str | None = None,
 ) -> int:
     duration_s = source_options.duration_s
     engine, opened = _open_engine(model, settings, thresholds, features=features is not None)
@@ -190,7 +219,7 @@ def _listen(
     )
     with (
         ExitStack() as kept,
-        open_source(source_options, settings.channel) as source,
+        _open_source(source_options, settings, name) as source,
         open_page(page, outputs.store, keys, hub, told),
         open_sinks(
             outputs,
@@ -201,7 +230,7 @@ def _listen(
         ) as sinks,
         Interrupts(source.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
         SystemdNotifier(
-            lambda: f"{source.name}: {Counts.of(engine.statistics).describe()}"
+            lambda: f"{source.result_name}: {Counts.of(engine.statistics).describe()}"
         ) as service,
     ):
 
@@ -210,16 +239,17 @@ def _listen(
             service.alive()
 
         if features is not None:
-            sinks.append(_keep_features(features, source.name, kept))
+            sinks.append(_keep_features(features, source.result_name, kept))
         source.on_waiting = note_life
         listened.begin(source, [*sinks])
         if hub is not None:
             hub.state_of = lambda name: listened.live_state()
             hub.may_be_heard = lambda name: outputs.privacy is None
-            sinks += [hub.sink(one_line(source.name)), listened.tally_sink()]
+            sinks += [hub.sink(one_line(source.result_name)), listened.tally_sink()]
 
         def say_start() -> None:
-            say(f"listening to {source.name} with {describe_engine(engine, opened)}; Ctrl-C ends")
+            heard = source.name if name is None else f"{source.name} as {name}"
+            say(f"listening to {heard} with {describe_engine(engine, opened)}; Ctrl-C ends")
 
         def say_aloud(message: str) -> None:
             say(message)

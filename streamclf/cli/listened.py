@@ -52,7 +52,7 @@ class ListenedSource:
     def live_state(self) -> LiveState | None:
         """Tell how it fares at this moment; None before `begin`."""
         source = self._source
-        return None if source is None else live_state(_state_of(source), self._engine)
+        return None if source is None else live_state(self._state_of(source), self._engine)
 
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and the source fare, see `ProcessHealth.describe`."""
@@ -60,8 +60,8 @@ class ListenedSource:
         if source is None:
             return self._process.describe([])
         n_lost = sum(sink.n_lost for sink in self._sinks)
-        name, totals = one_line(source.name), self._tally.totals()
-        health = SourceHealth.of(name, _state_of(source), self._engine, totals, n_lost)
+        name, totals = one_line(source.result_name), self._tally.totals()
+        health = SourceHealth.of(name, self._state_of(source), self._engine, totals, n_lost)
         return self._process.describe([health])
 
     def figures(self) -> ProcessFigures:
@@ -69,9 +69,10 @@ class ListenedSource:
         source = self._source
         if source is None:
             return ProcessFigures([])
-        name, state = one_line(source.name), _state_of(source)
+        name, state = one_line(source.result_name), self._state_of(source)
         return ProcessFigures([SourceFigures.of(name, state, self._engine, self._tally)])
 
-
-def _state_of(source: Source) -> SourceState:
-    return "heard" if source.state in ("listening", "stalled") else "lost"
+    def _state_of(self, source: Source) -> SourceState:
+        if source.state not in ("listening", "stalled"):
+            return "lost"
+        return "silent" if self._engine.signal.is_silent else "heard"

@@ -74,6 +74,7 @@ def listen(
     *,
     context: typer.Context,
     config: cli_config.Config = None,
+    served: Annotated[ServedOptions, Fields(only=("name",))],
     source: SourceOptions,
     model: ModelOptions,
     settings: Annotated[Settings, Fields(without=("batch_size",))],
@@ -91,8 +92,9 @@ def listen(
     run_listen = check_listen if cli_config.is_check(context) else listen_live
     screen = with_invocation(screen, context)
     code = run_listen(
-        source, model, settings, thresholds, outputs, screen, page, features=features.folder
-    )
+        source, model, settings, thresholds, outputs, screen, page, features=features.folder,
+        name=served.identity,
+    )  # fmt: skip
     raise typer.Exit(code)
 
 
@@ -118,7 +120,7 @@ def file(
             rich_help_panel="Model",
         ),
     ] = None,
-    settings: Annotated[Settings, Fields(without=("fixed_hop",))],
+    settings: Annotated[Settings, Fields(without=("fixed_hop", "silent_after_s"))],
     thresholds: ThresholdOptions,
     outputs: Annotated[
         OutputOptions,

@@ -67,7 +67,8 @@ def verify(
     ] = 1,
     model: Tried,
     settings: Annotated[
-        Settings, Fields(without=("batch_size", "fixed_hop", "name_unknown", "ongoing_s"))
+        Settings,
+        Fields(without=("batch_size", "fixed_hop", "name_unknown", "ongoing_s", "silent_after_s")),
     ],
 ) -> None:
     """Prove that live and file paths, every provider and shared work give the same results."""

@@ -39,14 +39,17 @@ class Settings:
         max_duration_s: Duration in seconds after which an event is ended and a new one begins;
             None for no limit.
         ongoing_s: Seconds between two `EventOngoing` records of an event; None for no such records.
+        silent_after_s: Seconds of digital silence after which a live source counts as having no
+            signal (`streamclf.pipeline.signal_watch`); 0 for never.
         begin: Evidence that an event needs in order to begin. ``patient`` waits for the average.
             ``sure`` also accepts clear windows alone, and ``eager`` accepts them sooner
             (`streamclf.pipeline.evidence`).
 
-    Raises:
-        UsageError: A value is out of range.
         broader: Whether a label is reported, too, while a narrower one sounds, in a model whose
             card says which labels are broader than others.
+
+    Raises:
+        UsageError: A value is out of range.
     """
 
     panel: ClassVar[str] = "Events"
@@ -72,6 +75,14 @@ class Settings:
         "--channel",
         metavar="N",
         help="Channel to listen to, counted from 1; by default the mean of all channels.",
+        panel="Source",
+    )
+    silent_after_s: float = option(
+        300.0,
+        "--silent-after",
+        metavar="SECONDS",
+        help="Digital silence after which a source counts as having no signal, as a microphone "
+        "that is muted; 0 for never.",
         panel="Source",
     )
     batch_size: int | None = option(
@@ -136,6 +147,11 @@ class Settings:
         if not 0 <= self.average_s <= LONGEST_S:
             raise UsageError(
                 f"--average {self.average_s}: must be 0 (none) or more seconds, "
+                f"up to {LONGEST_S:.0f}"
+            )
+        if not 0 <= self.silent_after_s <= LONGEST_S:
+            raise UsageError(
+                f"--silent-after {self.silent_after_s}: must be 0 (never) or more seconds, "
                 f"up to {LONGEST_S:.0f}"
             )
         for name, value in [

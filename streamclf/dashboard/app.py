@@ -281,7 +281,7 @@ class Dashboard(Actions):
 
     def _live_state(self) -> str:
         if not self.is_silent():
-            return "listening"
+            return "NO SIGNAL" if self.listener.engine.signal.is_silent else "listening"
         if self.reason is not None:
             return "ENDED" if self.reason == "ended" else "NO AUDIO"
         state = self.listener.relay.state

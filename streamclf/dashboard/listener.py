@@ -241,6 +241,7 @@ class Listener:
             self.history.forget_results()
         with self._selection_lock:  # a selection made at this moment must not be lost
             if self._next is not None:
+                self._next[0].signal = self.engine.signal  # the source goes on
                 (self.engine, self.model), self._next = self._next, None
 
     def _listen(self) -> StreamclfError | None:

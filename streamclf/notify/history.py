@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +48,13 @@ class History(Protocol):
     since 1970-01-01 UTC.
     """
 
+    def leave_out(self, events: Collection[str]) -> None:
+        """Know nothing of messages about some events from now on, because they are told again.
+
+        Args:
+            events: Identifiers of all events that are left out.
+        """
+
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
         """Find the last message of a rule about a sound of a source.
 
@@ -90,6 +97,9 @@ class History(Protocol):
 
 class NoHistory:
     """A history that knows nothing, such as that of a store without rows."""
+
+    def leave_out(self, events: Collection[str]) -> None:
+        """Do nothing."""
 
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
         """None."""

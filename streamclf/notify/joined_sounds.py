@@ -56,12 +56,15 @@ class PastEvent:
     """An event that the store knows.
 
     Attributes:
+        known_us: When its begin was known, in microseconds since 1970-01-01 UTC; its onset where
+            nobody noted that.
         onset_us: When it began, in microseconds since 1970-01-01 UTC.
         offset_us: When it ended; its onset where that is not known.
         label: Its label.
         score: Its highest score.
     """
 
+    known_us: int
     onset_us: int
     offset_us: int
     label: str
@@ -69,16 +72,17 @@ class PastEvent:
 
 
 def join_past(events: Iterable[PastEvent]) -> list[PastEvent]:
-    """Join events to sounds, each with the label of its first event.
+    """Join events to sounds, each with label and onset of its first event.
 
     Args:
-        events: The events in the order of their onsets.
+        events: The events in the order in which they were known.
     """
     joined: list[tuple[JoinedSound, PastEvent]] = []
     for event in events:
         sound, so_far = joined[-1] if joined else (JoinedSound(), event)
         if joined and sound.goes_on_with(event.label, event.onset_us):
             so_far = PastEvent(
+                so_far.known_us,
                 so_far.onset_us,
                 max(so_far.offset_us, event.offset_us),
                 so_far.label,

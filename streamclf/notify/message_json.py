@@ -36,8 +36,8 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
         When,
         _says(
             "Why it is told: the sound begins, goes on, or has ended; nothing was heard of it "
-            "(`quiet`); the source is lost, or heard again (`lost`, `back`); or somebody tries the "
-            "rule (`test`)."
+            "(`quiet`); the source is lost or has no signal, or is heard again (`lost`, `back`); "
+            "or somebody tries the rule (`test`)."
         ),
     ]
     told: Annotated[str, _says("Local time at which it was told, ISO 8601.")]
@@ -96,7 +96,7 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
             str,
             _says(
                 "Local time of the onset, ISO 8601; for `quiet` that since which it is quiet, for "
-                "`lost` and `back` that at which the source was lost."
+                "`lost` and `back` that at which the source or its signal was lost."
             ),
         ]
         | UnsetType

@@ -31,7 +31,7 @@ class Message:
         sureness: How sure the event is so far, by the card of its model; None where that has no
             word.
         onset_us: When the sound began; with ``quiet`` when the quiet did, with ``lost`` and
-            ``back`` when the source was lost.
+            ``back`` when the source or its signal was lost.
         offset_us: When it ended; None while it goes on.
         count: How often the sound was heard, for a rule with ``repeats``; else 1.
         targets: Names of the targets that it goes to; empty where the rule names none.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Any
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count
+from streamclf.notify.cut_events import CutEvents
 from streamclf.notify.delivery import Delivery
-from streamclf.notify.happenings import Happening, SoundHappened
-from streamclf.notify.history import History
-from streamclf.notify.lost_sources import LostSources
+from streamclf.notify.happenings import Happening
+from streamclf.notify.history import History, NoHistory
+from streamclf.notify.lost_sources import LostSources, Presence
 from streamclf.notify.messages import Message
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.outbox import Outbox
@@ -32,6 +33,7 @@ from streamclf.notify.targets.factory import open_target
 from streamclf.notify.targets.options import TargetOptions
 from streamclf.sinks.base import Sink
 
+NOTHING_CUT = CutEvents()
 LIMIT_HAPPENINGS = 10_000
 """Most happenings that wait for the rules, a few MB."""
 CLIP_S = 2.0
@@ -72,7 +74,7 @@ class Notifier:
         store: The store that remembers what was told; None for none.
         history: What is known of the time before.
         report: Called with one line about what was told and what failed, from any thread.
-        states: Tells the state of each source, see `LostSources`.
+        presences: Tells how each source fares, see `LostSources`.
         open_target: Opens a target; tests replace it.
         now_us: Returns microseconds since 1970-01-01 UTC.
 
@@ -87,7 +89,7 @@ class Notifier:
         history: History | None = None,
         *,
         report: Callable[[str], None],
-        states: Callable[[], Mapping[str, str]] = dict,
+        presences: Callable[[], Mapping[str, Presence]] = dict,
         open_target: Callable[[TargetOptions], Target] = open_target,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -95,9 +97,10 @@ class Notifier:
         self._report, self._now_us = report, now_us
         self._first: Prepared | None = self.prepare(plan)
         self._plan = plan
-        self._book = RuleBook(plan.rules, history)  # which the thread alone uses
-        self._lost = LostSources(plan.rules, history)  # the same
-        self._states, self._looked_at = states, -LOOK_EVERY_S
+        self._history = history or NoHistory()
+        self._book = RuleBook(plan.rules, self._history)  # which the thread alone uses
+        self._lost = LostSources(plan.rules, self._history)  # the same
+        self._presences, self._looked_at = presences, -LOOK_EVERY_S
         self._outbox = Outbox(store, report, now_us)
         self._deliveries: dict[str, Delivery] = {}
         self._queue: deque[Happening | NotifyPlan] = deque()
@@ -129,11 +132,11 @@ class Notifier:
             raise
         return Prepared(plan, tuple(opened))
 
-    def start(self, cut: Sequence[SoundHappened] = ()) -> None:
+    def start(self, cut: CutEvents = NOTHING_CUT) -> None:
         """Take up what waited when the last process ended, and begin.
 
         Args:
-            cut: Events whose end nobody told yet, because that process was killed.
+            cut: Events of that process about which it may not have told all, as it was killed.
 
         Raises:
             StoreError: The store cannot be read.
@@ -274,12 +277,17 @@ class Notifier:
             self._deliveries[options.name] = delivery
         delivery.start()
 
-    def _tell_cut(self, cut: Sequence[SoundHappened]) -> None:
-        """Tell what was not told before a kill of the events that it cut short."""
-        for happening in cut if self._plan.rules else ():
-            for message in self._feed(happening):
-                if not self._outbox.holds(message.token):
-                    self.tell(message, max(self._now_us() - message.told_us, 0) / 1e6)
+    def _tell_cut(self, cut: CutEvents) -> None:
+        """Tell what was not told before a kill of events that it cut short, or that had ended."""
+        if not self._plan.rules:
+            return
+        # The rules decide once more, from what they knew before these events.
+        self._history.leave_out({each.event_id for each in cut.happened})
+        told = [(each, message) for each in cut.happened for message in self._feed(each)]
+        self._history.leave_out(())
+        missing = (message for happening, message in told if cut.is_untold(happening))
+        for message in self._outbox.find_new(missing):
+            self.tell(message, max(self._now_us() - message.told_us, 0) / 1e6)
 
     def _find_clip(self, message: Message) -> Path | None:
         """Find the clip of an event that has ended, waiting for one that is sure to come."""
@@ -336,7 +344,7 @@ class Notifier:
         self._looked_at = now
         offset = datetime.now().astimezone().utcoffset()
         zone = round(offset.total_seconds() / 60) if offset is not None else 0
-        for message in self._lost.look(self._states(), self._now_us(), zone):
+        for message in self._lost.look(self._presences(), self._now_us(), zone):
             self.tell(message)
 
     def _feed(self, happening: Happening) -> list[Message]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,6 +21,7 @@ import msgspec
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
 from streamclf.notify.messages import Message, Occasion
+from streamclf.notify.rules import SHORTEST_ROUND_S
 from streamclf.sources.backoff import BackOff
 from streamclf.store.database import connect, reason_of, transaction
 
@@ -53,6 +55,9 @@ _WAITING = """
 SELECT messages.token, deliveries.target, messages.told_us, messages.body
 FROM deliveries JOIN messages ON messages.id = deliveries.message_id
 WHERE deliveries.state = 'waiting' ORDER BY messages.id"""
+_HELD = """
+SELECT token, body FROM messages
+WHERE token = ? OR (rule = ? AND occasion = ? AND event = ?)"""
 _SWEEP = """
 DELETE FROM messages WHERE told_us < :before
 AND NOT EXISTS (
@@ -154,14 +159,23 @@ class Outbox:
             found[name] = messages[-LIMIT_WAITING:]
         return found
 
-    def holds(self, token: str) -> bool:
-        """Whether a message is in the store already; False where that cannot be told."""
-        if self._store is None:
-            return False
+    def find_new(self, messages: Iterable[Message]) -> list[Message]:
+        """Find the messages that are not in the store yet, neither as they are nor at another time.
+
+        A rule tells one begin and one end of a sound. Their times may differ where the process
+        before knew another end of it, or its clock became more exact.
+
+        Returns:
+            Them; all where the store cannot be read.
+        """
+        messages = [*messages]
+        if self._store is None or not messages:
+            return messages
         try:
-            return bool(self._read("SELECT 1 FROM messages WHERE token = ?", (token,)))
-        except StoreError:
-            return False
+            with closing(connect(self._store)) as connection:
+                return [each for each in messages if not _holds(connection, each)]
+        except (StoreError, sqlite3.Error):
+            return messages
 
     def find_clip(self, event_id: str) -> Path | None:
         """Find the clip of an event in the store; None where there is none, or it cannot be told.
@@ -318,6 +332,24 @@ class Outbox:
         self._sweep_at = time.monotonic() + SWEEP_EVERY_S
         with transaction(connection):
             connection.execute(_SWEEP, {"before": self._now_us() - KEPT_DAYS * DAY_US})
+
+
+def _holds(connection: sqlite3.Connection, message: Message) -> bool:
+    values = (message.token, message.rule, message.on, message.event_id)
+    found = connection.execute(_HELD, values).fetchall()
+    if message.on == "ongoing" and not any(token == message.token for token, _ in found):
+        return any(_is_near(body, message) for _, body in found)
+    return bool(found)
+
+
+def _is_near(body: str, message: Message) -> bool:
+    """Whether the message in a row is about the same round of a sound that goes on."""
+    try:
+        noted = msgspec.json.decode(body, type=Message)
+    except msgspec.MsgspecError:  # of another version, or damaged
+        return False
+    apart_us = abs((noted.moment_us or 0) - (message.moment_us or 0))
+    return apart_us < SHORTEST_ROUND_S * 1e6 / 2
 
 
 def _note(connection: sqlite3.Connection, token: str, pending: _Pending) -> None:

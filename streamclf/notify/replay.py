@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -73,7 +73,8 @@ def replay(
         with closing(connect_to_read(store)) as connection:
             for source in list_sources(connection):
                 about = [rule for rule in rules if rule.hears(source.name) and rule.on != "lost"]
-                book = RuleBook(about, StoreHistory(store, told=False))
+                begin_us = _begin_us(connection, source.id, about, since_us)
+                book = RuleBook(about, StoreHistory(store, told=False, until_us=begin_us))
                 clips: dict[str | None, str] = {}  # of the events that are there
                 own = None if heard is None else heard.get(source.name, ())
                 for happening, clip in recall(
@@ -129,7 +130,7 @@ def recall(
     ]
     (source,) = connection.execute("SELECT name FROM sources WHERE id = ?", (source_id,)).fetchone()
     offsets = utc_offsets(connection, source_id)
-    begin_us = since_us - _look_back_us(rules, since_us, _offset_at(offsets, since_us))
+    begin_us = _begin_us(connection, source_id, rules, since_us)
     audio = _Audio(source, list(heard_spans(connection, source_id, begin_us, until_us)), offsets)
     question = Question(
         since=_moment(begin_us),
@@ -145,7 +146,7 @@ def recall(
             for each in heard
             if each.label in labels and begin_us <= (each.onset_us or 0) < until_us
         )
-    for number, event in enumerate(events):
+    for number, event in enumerate(_as_known(events)):
         onset_us = event.onset_us
         assert onset_us is not None
         while sounding and _is_told(sounding[0][2], event):
@@ -163,6 +164,26 @@ def recall(
     yield from audio.until(until_us)
 
 
+def _as_known(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
+    """Yield events in the order in which they were known, as rules were told of them live.
+
+    Where nobody noted when that was, it counts as the onset.
+
+    Args:
+        events: The events in the order of their onsets.
+    """
+    waiting: list[tuple[int, int, StoredEvent]] = []
+    for number, event in enumerate(events):
+        onset_us = event.onset_us or 0
+        while waiting and waiting[0][0] < onset_us:  # all that follow are known later
+            yield heapq.heappop(waiting)[2]
+        # A clock that was set meanwhile makes none known before it began.
+        known_us = max(onset_us if event.began_us is None else event.began_us, onset_us)
+        heapq.heappush(waiting, (known_us, number, event))
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
 def _is_told(event: StoredEvent, later: StoredEvent) -> bool:
     """Whether the end of an event is known before the begin of a later one.
 
@@ -171,6 +192,21 @@ def _is_told(event: StoredEvent, later: StoredEvent) -> bool:
     assert event.offset_us is not None
     assert later.onset_us is not None
     return event.offset_us + FOLLOWS_US < later.onset_us
+
+
+def _begin_us(
+    connection: sqlite3.Connection, source_id: int, rules: Sequence[Rule], since_us: int
+) -> int:
+    """The moment at which the recall of a source begins, so that rules know what they look back to.
+
+    Args:
+        connection: The store.
+        source_id: Row of the source.
+        rules: The rules.
+        since_us: The moment from which on their messages are asked for.
+    """
+    zone = _offset_at(utc_offsets(connection, source_id), since_us)
+    return since_us - _look_back_us(rules, since_us, zone)
 
 
 def _look_back_us(rules: Sequence[Rule], since_us: int, zone: int) -> int:

@@ -34,8 +34,8 @@ def _describe_lost(rule: Rule, targets: Sequence[str]) -> str:
     who = _list(rule.sources, "or") if rule.sources else "a source"
     told = _list(rule.to or targets, "and")
     parts = [
-        f"when {who} has been lost for {format_span(rule.lasting)}{_conditions(rule)}, and when it "
-        "is heard again",
+        f"when {who} has been lost or without a signal for {format_span(rule.lasting)}"
+        f"{_conditions(rule)}, and when it is heard again",
         f"tells {told}" if told else "tells nobody, as there are no targets",
     ]
     if rule.cooldown:

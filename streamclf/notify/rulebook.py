@@ -13,7 +13,9 @@ Meanings
   of them share its state. Their events are one sound while another one sounds, or follows at once
   (`streamclf.notify.joined_sounds`): the alarm lasts from the first to the last, and counts once. A
   message names the label that was heard: the first one as it begins, the surest one later.
-  Which of two is the first depends on which was known first, live; in a replay on their onsets.
+  The first of several is the one whose begin was known first, by the audio up to then; of those
+  known by the same window, the one with the earlier onset, or else the label that the model has
+  first. The store knows that order, and a replay keeps to it.
 - A sound counts once it has reached ``min_score`` and is sure ``at_least`` so, at its begin or
   later, and lasted ``lasting``.
 - The moment of a message is the onset plus ``lasting`` (``begin``), the offset (``end``), the

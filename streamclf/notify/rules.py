@@ -40,7 +40,8 @@ class Rule:
         on: What it tells. ``begin``: a sound has begun. ``end``: a sound has ended. ``ongoing``: a
             sound goes on, told again after each ``cooldown``. ``quiet``: nothing of it was heard
             for ``lasting``, told once until it is heard again. ``lost``: a source is away for
-            ``lasting``, told once, and when it is heard again.
+            ``lasting``, or without a signal, as a muted microphone; told once, and when it is heard
+            again.
         min_score: Score, from 0 to 1, that a sound must have reached to count. A sound that
             reaches it after its begin counts from then on.
         at_least: How sure a sound must be to count, by the card of its model: ``likely`` or

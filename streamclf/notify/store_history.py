@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,8 @@ AND (label = :label OR body LIKE '%"asked":"%') ORDER BY told_us DESC, id DESC""
 _LAST_OF_RULES = """
 SELECT rule, max(told_us) FROM messages WHERE occasion != 'test' GROUP BY rule"""
 _EVENTS = f"""
-SELECT onset_us, coalesce(offset_us, onset_us), label, max(score, highest_score) FROM events
+SELECT max(coalesce(began_us, 0), onset_us), onset_us, coalesce(offset_us, onset_us), label,
+       max(score, highest_score) FROM events
 WHERE label = :label AND onset_us >= :since_us AND onset_us < :before_us
 AND source_id = {_SOURCE} ORDER BY onset_us DESC LIMIT {MOST_REPEATS}"""
 _LAST_HEARD = f"""
@@ -56,6 +57,8 @@ class StoreHistory:
         store: The store.
         report: Called with one line where the store cannot be read.
         told: Whether messages count that were told before; a replay leaves them out.
+        until_us: Moment from which on events are no past, because a replay tells of them; None for
+            all that the store knows.
     """
 
     def __init__(
@@ -64,9 +67,16 @@ class StoreHistory:
         report: Callable[[str], None] = lambda line: None,
         *,
         told: bool = True,
+        until_us: int | None = None,
     ) -> None:
         self._store, self._report, self._told = store, report, told
+        self._until_us = until_us
         self._failed = False
+        self._left_out: Collection[str] = ()
+
+    def leave_out(self, events: Collection[str]) -> None:
+        """Know nothing of messages about some events from now on, because they are told again."""
+        self._left_out = events
 
     def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
         """Find the last message of a rule about a sound of a source."""
@@ -92,7 +102,8 @@ class StoreHistory:
                     message = msgspec.json.decode(body, type=Message)
                 except msgspec.MsgspecError:  # of another version, or damaged
                     return None
-                if (message.asked or message.label) == label:
+                is_about = (message.asked or message.label) == label
+                if is_about and message.event_id not in self._left_out:
                     return message
             return None
 
@@ -102,7 +113,8 @@ class StoreHistory:
         self, rule: Rule, source: str, labels: Sequence[str], before_us: int
     ) -> int | None:
         """Find the onset of the last sound of labels that counts, before a moment."""
-        values, needed = _values(rule, source) | {"before_us": before_us}, self._needed(rule)
+        values = _values(rule, source) | {"before_us": self._past(before_us)}
+        needed = self._needed(rule)
         rows = [
             self._select(_LAST_HEARD, values | {"label": label, "min_score": needed(label)})
             for label in labels
@@ -115,7 +127,7 @@ class StoreHistory:
         """Find the onsets of the sounds of labels that count, from a moment to another one."""
         # An event before the first moment may go on as a sound of another label.
         early_us = since_us - (JOINED_S * 1_000_000 if len(labels) > 1 else 0)
-        values = {"source": source, "since_us": early_us, "before_us": before_us}
+        values = {"source": source, "since_us": early_us, "before_us": self._past(before_us)}
         rows = [row for label in labels for row in self._select(_EVENTS, values | {"label": label})]
         lasting_us, needed = _values(rule, source)["lasting_us"], self._needed(rule)
         events = [
@@ -133,7 +145,8 @@ class StoreHistory:
 
     def last_sound(self, rule: Rule, source: str, before_us: int) -> PastSound | None:
         """Find the sound among those of a rule that ended last, begun before a moment."""
-        values = _values(rule, source) | {"lasting_us": 0, "before_us": before_us}
+        values = _values(rule, source)
+        values |= {"lasting_us": 0, "before_us": self._past(before_us)}
         needed = self._needed(rule)
 
         def ask(connection: sqlite3.Connection) -> list[PastSound]:
@@ -166,6 +179,10 @@ class StoreHistory:
         nothing: Limits = {}
         limits = self._ask(join_sureness_limits, nothing)
         return lambda label: max(rule.min_score, least_score(limits, label, sure))
+
+    def _past(self, before_us: int) -> int:
+        """The moment before which events are past."""
+        return before_us if self._until_us is None else min(before_us, self._until_us)
 
     def _select(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         nothing: list[tuple[Any, ...]] = []

@@ -40,6 +40,8 @@ DEFAULTS: Mapping[Occasion, str] = {
     "back": "{source}: heard again after {length}",
 }
 """Templates of rules that have none."""
+NO_SIGNAL = "{source}: no signal since {time}, is it muted or unplugged?"
+"""Template of a rule that has none, with ``lost``, where a source delivers digital silence."""
 REPEATED = "{source}: {name}, {count} times by {time}"
 """Template of a rule that has ``repeats`` and no template."""
 REPEATED_OF_SEVERAL = "{source}: {asked}, {count} times by {time}, last {name}"

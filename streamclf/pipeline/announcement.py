@@ -35,7 +35,7 @@ def announce(
     live = source.live
     started = clock.moment(0) if live else source.started
     return StreamStarted(
-        source.name,
+        source.result_name,
         card.sample_rate,
         card.labels,
         card.task,

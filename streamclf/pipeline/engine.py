@@ -52,6 +52,7 @@ from streamclf.pipeline.non_finite import drop_non_finite
 from streamclf.pipeline.overload import Overload
 from streamclf.pipeline.resample import resample
 from streamclf.pipeline.short_audio import weigh_short
+from streamclf.pipeline.signal_watch import SignalWatch
 from streamclf.pipeline.unknown_events import name_unknown
 from streamclf.pipeline.windows import slide
 from streamclf.sources.base import Source
@@ -81,6 +82,7 @@ class Engine:
         clock: Local time of the samples of a live stream.
         source_rate: Sample rate of the arriving audio in Hz; None before the first audio.
         overload: Widens the hop for a while when processing is slower than the audio.
+        signal: Watch over whether a live source has a signal.
         read_ahead: Whether a thread reads and resamples audio ahead of the network. The generator
             from `run` must then be closed before the source.
 
@@ -104,6 +106,7 @@ class Engine:
         )
         self.statistics = Statistics(self.card.sample_rate)
         self.clock = LocalClock()
+        self.signal = SignalWatch()
         self.scorer = scorer
         self.source_rate: int | None = None
         self.read_ahead = False
@@ -397,6 +400,10 @@ class Engine:
         items = self.overload.watch(_read(source, asked), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
+        if source.live:
+            items = self.signal.watch(
+                items, lambda: self.settings.silent_after_s if source.keeps_time else 0.0
+            )
         if on_source_audio is not None:
             items = _tell(items, on_source_audio)
         items = resample(items, rate)

@@ -22,7 +22,7 @@ class SourceFigures:
 
     Attributes:
         name: Its name.
-        is_up: Whether it is neither lost, failed nor ended.
+        is_up: Whether it is neither lost, silent, failed nor ended.
         model: Name and version of its model.
         labels: Labels whose events are reported.
         hop_s: Seconds between two windows.
@@ -49,7 +49,7 @@ class SourceFigures:
         """Take the figures of a source; any thread may do so while it is heard."""
         return cls(
             name=name,
-            is_up=state not in ("lost", "failed", "ended"),
+            is_up=state not in ("lost", "silent", "failed", "ended"),
             model=f"{engine.card.name} {engine.card.version}".strip(),
             labels=[*engine.onset_thresholds] if engine.card.task != "regression" else [],
             hop_s=live_state(state, engine).hop_s,

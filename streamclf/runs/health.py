@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,7 +17,9 @@ from streamclf.runs.tally import Totals
 from streamclf.store.features.feature_store import features_folder
 from streamclf.store.features.retention import measure
 
-SourceState: TypeAlias = Literal["heard", "paused", "lost", "ended", "failed"]
+SourceState: TypeAlias = Literal["heard", "silent", "paused", "lost", "ended", "failed"]
+"""How a source fares. One that is silent delivers audio without any signal in it
+(`streamclf.pipeline.signal_watch`), as a microphone that is muted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class SourceHealth:
     Attributes:
         name: Name of the source.
         state: Whether it is heard now.
+        silent_since: Local time since which there has been no signal in its audio, ISO 8601; None
+            while it is not silent.
         model: Name of its model.
         model_version: Version of its model.
         hop_s: Seconds between two windows.
@@ -66,6 +70,7 @@ class SourceHealth:
 
     name: str
     state: SourceState
+    silent_since: str | None
     model: str
     model_version: str
     hop_s: float
@@ -104,6 +109,7 @@ class SourceHealth:
         live = live_state(state, engine)
         return cls(
             name=name, state=state,
+            silent_since=_moment(engine.signal.still_since_s) if state == "silent" else None,
             model=engine.card.name, model_version=engine.card.version,
             hop_s=live.hop_s, requested_hop_s=engine.hop_s, overload=live.overload,
             heard_s=round(heard_s, 3),
@@ -179,6 +185,14 @@ def describe_store(store: Path) -> dict[str, Any]:
         "features_bytes": kept.n_bytes if kept else None,
         "features_since": (kept.since or None) if kept else None,
     }
+
+
+def _moment(monotonic_s: float | None) -> str | None:
+    """Write a moment of the monotonic clock as local time."""
+    if monotonic_s is None:
+        return None
+    moment = datetime.now().astimezone() - timedelta(seconds=time.monotonic() - monotonic_s)
+    return moment.isoformat(timespec="seconds")
 
 
 def _size(path: Path) -> int | None:

@@ -26,7 +26,8 @@ class Source(ABC):
     to the new rate. `Notice` records carry a message and take no time.
 
     Attributes:
-        name: Name of the source in results: a path as given, a device's name, a masked URL.
+        name: Name of the source: a path as given, a device's name, a masked URL.
+        alias: Name in results, where somebody gave it one; None for its own.
         live: Whether audio arrives in real time, so that waiting for a batch of windows would
             delay results.
         on_waiting: Called from time to time while the source waits for lost audio, in the waiting
@@ -34,8 +35,14 @@ class Source(ABC):
     """
 
     name: str
+    alias: str | None = None
     live: ClassVar[bool] = False
     on_waiting: Callable[[], None] | None = None
+
+    @property
+    def result_name(self) -> str:
+        """Name of the source in results."""
+        return self.alias or self.name
 
     @property
     def duration_s(self) -> float | None:

@@ -49,6 +49,11 @@ class Relay(Source):
         return self._source.name
 
     @property
+    def alias(self) -> str | None:  # type: ignore[override]
+        """Name in results that somebody gave the source that is being read."""
+        return self._source.alias
+
+    @property
     def source(self) -> Source:
         """The source that is being read."""
         return self._source

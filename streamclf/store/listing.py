@@ -38,6 +38,8 @@ class StoredEvent:
         elapsed: Samples of its run so far.
         verdict: What somebody said of it last.
         clip: Path of its clip; None if there is none.
+        began_us: When its begin was known, in microseconds since 1970; None in recordings, and
+            where nobody noted it.
         sureness: How sure it is by its highest score, and its model's card; None where that has no
             word.
         begin_sureness: How sure it was when it began.
@@ -62,6 +64,7 @@ class StoredEvent:
     elapsed: int
     verdict: str | None
     clip: str | None
+    began_us: int | None = None
     sureness: Sureness | None = None
     begin_sureness: Sureness | None = None
 
@@ -104,7 +107,7 @@ SELECT events.id, sources.name, recordings.path, models.name || ' ' || models.ve
        (SELECT verdict FROM reviews WHERE event_id = events.id
         ORDER BY reviewed_us DESC, reviews.id DESC LIMIT 1),
        (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL),
-       runs.model_id
+       began_us, runs.model_id
 FROM events
 JOIN runs ON runs.id = events.run_id
 JOIN sources ON sources.id = events.source_id

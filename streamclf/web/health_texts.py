@@ -30,6 +30,7 @@ CAUSES = tuple(_WHY)
 """Causes of lost audio that are known."""
 STATE_WORDS = {
     "heard": "listening",
+    "silent": "no signal",
     "waiting": "waiting for sound",
     "paused": "paused",
     "late": "no sound arrives",
@@ -152,6 +153,12 @@ def troubles(health: Json) -> Iterator[str]:
         name = source["name"]
         if source["state"] == "lost":
             yield f"{name} is lost: nothing is heard of it. It is tried again and again."
+        elif source["state"] == "silent":
+            since = _moment(source["silent_since"])
+            yield (
+                f"{name} has had no signal since {since}: only digital silence comes from it. Is "
+                "it muted, or unplugged?"
+            )
         elif source["state"] == "failed":
             yield f"{name} has failed, and is not tried again."
         if source["overload"]:

@@ -198,7 +198,7 @@ class LiveSource:
         """Describe level and sounds as they were drawn last, and how the source fares."""
         described = self._describe_state(state)
         heard = described["state"] == "heard"
-        level = self._audio.level() if heard else None
+        level = self._audio.level() if described["state"] in ("heard", "silent") else None
         return {
             "source": self.name,
             **described,
@@ -207,7 +207,7 @@ class LiveSource:
             "level": None if level is None else round(level.db, 1),
             "peak": None if level is None else round(level.peak_db, 1),
             "clipped": level is not None and level.clipped,
-            "muted": level is not None and level.muted,
+            "muted": level is not None and (level.muted or described["state"] == "silent"),
             **self._judge(state, old=not heard),
         }
 
@@ -230,11 +230,11 @@ class LiveSource:
         told: str = state.state if state is not None else "heard"
         if told == "heard" and heard_at is None:
             told = "waiting"
-        if told in ("heard", "waiting") and silent_s > LATE_S:
+        if told in ("heard", "silent", "waiting") and silent_s > LATE_S:
             told = "late"
         return {
             "state": told,
-            "last_heard": self._heard_ms if told not in ("heard", "waiting") else None,
+            "last_heard": self._heard_ms if told not in ("heard", "silent", "waiting") else None,
             "hop_s": state.hop_s if state is not None else None,
             "overload": state.overload if state is not None else "",
         }

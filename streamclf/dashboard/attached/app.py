@@ -254,7 +254,7 @@ def describe_state(source: RemoteSource) -> str:
         return f"{level + (calibration_db or 0.0):.0f} {unit}"
     words = {
         "waiting": "waiting", "paused": "paused", "late": "LATE", "lost": "NO AUDIO",
-        "failed": "FAILED",
+        "silent": "NO SIGNAL", "failed": "FAILED",
     }  # fmt: skip
     return words.get(source.state, source.state.upper())
 

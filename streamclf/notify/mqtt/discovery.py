@@ -129,7 +129,7 @@ class _Entities:
             found |= self._sound(label)
             if "threshold" in allow and label in source.labels:
                 found |= self._threshold(label)
-        found |= self._level() | self._lost() | self._connected()
+        found |= self._level() | self._lost() | self._connected() | self._silent()
         if "pause" in allow:
             found |= self._pause()
         return found
@@ -233,6 +233,16 @@ class _Entities:
             device_class="connectivity",
             value_template="{{ value_json.connected }}",
             payload_on="ON", payload_off="OFF", entity_category="diagnostic",
+        )  # fmt: skip
+
+    def _silent(self) -> dict[str, Json]:
+        # A state of an earlier version has nothing of it, which is no mistake.
+        return self._entity(
+            "binary_sensor", "silent", "no signal", heard=False,
+            device_class="problem",
+            value_template="{{ value_json.get('silent', '') }}",
+            payload_on="ON", payload_off="OFF", entity_category="diagnostic",
+            icon="mdi:microphone-off",
         )  # fmt: skip
 
     def _pause(self) -> dict[str, Json]:

@@ -20,7 +20,7 @@ class SourceFacts:
         vocabulary: What names mean to its model; None where these names alone count.
         thresholds: Averaged score at which an event begins, by label.
         calibration_db: Decibels that lead from full scale to sound pressure; None if unknown.
-        state: ``heard``, ``paused``, ``lost``, ``ended`` or ``failed``.
+        state: ``heard``, ``silent``, ``paused``, ``lost``, ``ended`` or ``failed``.
         lost_s: Seconds of audio lost so far, without those of pauses.
         paused: Whether somebody paused it, even while it is lost.
     """

@@ -117,10 +117,9 @@ class MqttPublisher:
         """Begin to connect; it does not wait.
 
         Args:
-            cut: Begins and ends of events that were cut with the process before: their begins were
-                told, and nobody has told their ends.
+            cut: Ends of events which nobody may have told, because the process before was killed.
         """
-        self._cut = [happened for happened in cut if happened.phase == "end"]
+        self._cut = [*cut]
         self._thread.start()
 
     def take_over(self, options: MqttOptions) -> None:

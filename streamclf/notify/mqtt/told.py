@@ -28,6 +28,7 @@ class ToldSource:
         today: Sounds that began on `day`.
         day: The day that is counted, by the place's own clock.
         connected: Whether its audio arrives.
+        silent: Whether there is no signal in its audio.
         paused: Whether somebody paused it.
         thresholds: Averaged score at which an event begins, by label.
         lost_s: Seconds of audio lost.
@@ -38,6 +39,7 @@ class ToldSource:
     today: int
     day: date
     connected: bool = False
+    silent: bool = False
     paused: bool = False
     thresholds: Mapping[str, float] = field(default_factory=dict)
     lost_s: float = 0.0
@@ -48,7 +50,7 @@ class ToldSource:
     @property
     def available(self) -> bool:
         """Whether what it tells of its sounds can be believed now."""
-        return self.connected and not self.paused
+        return self.connected and not (self.silent or self.paused)
 
     def apply(self, happened: SoundHappened) -> Json | None:
         """Note a begin or an end.
@@ -90,6 +92,7 @@ class ToldSource:
         return {
             "source": self.announced.name,
             "connected": _on(self.connected),
+            "silent": _on(self.silent),
             "paused": _on(self.paused),
             "on": {keys[label]: _on(bool(sounds)) for label, sounds in heard.items()},
             "sounds": {

@@ -160,8 +160,9 @@ class ToldSources:
         heard_at = sink.heard_at if sink is not None and not sink.closed else None
         told.paused = facts.paused
         told.connected = facts.state == "paused" or (
-            facts.state == "heard" and heard_at is not None and now - heard_at < LATE_S
+            facts.state in ("heard", "silent") and heard_at is not None and now - heard_at < LATE_S
         )
+        told.silent = facts.state == "silent"
         told.thresholds = facts.thresholds
         told.lost_s = facts.lost_s
         told.begin_day(today)

@@ -8,8 +8,10 @@ from typing import ClassVar
 
 from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
+from streamclf.core.redaction import mask_text, one_line
 
 MAX_CALIBRATION_DB = 300.0
+EMPTY_NAME = "--name: is empty: give the source a name, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class ServedOptions:
         metavar="DB",
         help="Decibels to add to levels, which makes dB SPL of dB re full scale.",
     )
+
+    @property
+    def identity(self) -> str | None:
+        """The name on one line, without a password; None if none was given."""
+        return None if self.name is None else one_line(mask_text(self.name)).strip()
 
     def __post_init__(self) -> None:
         db = self.calibration_db

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from streamclf.core.errors import ModelError, ProviderError, UsageError
-from streamclf.core.redaction import mask_text, mask_url, one_line
+from streamclf.core.redaction import mask_url
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
 from streamclf.notify.options import NotifyPlan
-from streamclf.runs.serve.options import ServedOptions
+from streamclf.runs.serve.options import EMPTY_NAME, ServedOptions
 from streamclf.sinks.file_names import Format, format_of, is_template
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.factory import check_source
@@ -56,8 +56,8 @@ class StreamPlan:
     @property
     def name(self) -> str:
         """Identity of the source in results and in the store; it holds no password."""
-        if self.served.name is not None:
-            return one_line(mask_text(self.served.name)).strip()
+        if self.served.identity is not None:
+            return self.served.identity
         if self.source.source is not None:
             return mask_url(self.source.source)
         return DEFAULT_MICROPHONE if self.source.device is None else self.source.device.strip()
@@ -161,7 +161,7 @@ class ServePlan:
                     raise UsageError("--source -: standard input is for streamclf listen")
                 check_source(stream.source)
                 if not stream.name:
-                    raise UsageError("--name: is empty: give the source a name, or leave it out")
+                    raise UsageError(EMPTY_NAME)
                 if counts[stream.name] > 1:
                     raise UsageError(
                         f"--name {stream.name}: {counts[stream.name]} sources have this name, it "

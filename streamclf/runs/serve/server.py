@@ -18,7 +18,7 @@ from streamclf.core.sureness import find_sureness_limits
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
-from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.cut_events import find_left_events, read_cut_events
 from streamclf.notify.label_check import Reported
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.make_engine import make_engine
@@ -149,11 +149,11 @@ class Server:
             stack.enter_context(log_in_background())
             stack.enter_context(lock_store(plan.writing.store))
             self._check_files(plan.streams)
-            unended = find_open_events(plan.writing.store)
+            left = find_left_events(plan.writing.store)
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
             stack.callback(telling.close)
-            telling.start(read_cut_events(plan.writing.store, unended))
+            telling.start(read_cut_events(plan.writing.store, left))
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
@@ -193,10 +193,13 @@ class Server:
         """Describe all sources in one line, for ``systemctl status``."""
         streams = [*self.streams.values()]
         lost = [stream.name for stream in streams if stream.state == "lost"]
+        silent = [stream.name for stream in streams if stream.state == "silent"]
         paused = [stream.name for stream in streams if stream.state == "paused"]
         ended = [stream.name for stream in streams if stream.state in ("ended", "failed")]
         counts = sum((stream.counts for stream in streams), Counts())
-        states = [f"{len(streams) - len(lost) - len(paused) - len(ended)} heard"]
+        away = [*lost, *silent, *paused, *ended]
+        states = [f"{len(streams) - len(away)} heard"]
+        states += [f"{len(silent)} without a signal ({', '.join(silent)})"] if silent else []
         states += [f"{len(paused)} paused ({', '.join(paused)})"] if paused else []
         states += [f"{len(lost)} lost ({', '.join(lost)})"] if lost else []
         states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []

@@ -11,6 +11,7 @@ from streamclf.core.records import Block, Gap
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Counts, Statistics
 from streamclf.model.classifier import Classifier
+from streamclf.notify.lost_sources import Presence
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.engine_setup import describe_engine
 from streamclf.runs.event_summary import summarise_events
@@ -100,6 +101,7 @@ class ServedStream:
         self._note_alive = note_alive
         self._on_ended = on_ended
         self._engine = hearing.engine
+        self._signal = hearing.engine.signal  # which outlasts the engine, as the source does
         self._past = Statistics(hearing.engine.card.sample_rate)
         self._past_counts = Counts()
         self._stop = StopSignal(clock or SystemClock())
@@ -124,7 +126,15 @@ class ServedStream:
             return "failed" if self.failed else "ended"
         if self._source.state not in ("listening", "stalled"):
             return "lost"
-        return "paused" if self._source.paused else "heard"
+        if self._source.paused:
+            return "paused"
+        return "silent" if self._signal.is_silent else "heard"
+
+    @property
+    def presence(self) -> Presence:
+        """Whether it is heard, and its signal; may be read from any thread."""
+        signal = self._signal
+        return Presence(self.state, signal.still_since_s, signal.signal_at_s)
 
     @property
     def paused(self) -> bool:
@@ -271,6 +281,7 @@ class ServedStream:
 
     def _hear(self) -> None:
         engine = self._engine
+        engine.signal = self._signal
         sinks = [self._memory, *self.hearing.sinks, *self._views, self._delays]
         self._memory.calibration_db = self.hearing.plan.served.calibration_db
         self._tally.begin_run(engine)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamclf.notify.happenings import SoundHappened
+from streamclf.notify.cut_events import CutEvents
 from streamclf.notify.label_check import Reported, describe_unheard
 from streamclf.notify.notifier import Notifier, Prepared
 from streamclf.notify.options import NotifyPlan
@@ -47,7 +47,7 @@ class Telling:
         self._streams, self._control = streams, control
         self._notifier = Notifier(
             plan, store, StoreHistory(store, say), report=say,
-            states=lambda: {stream.name: stream.state for stream in streams()},
+            presences=lambda: {stream.name: stream.presence for stream in streams()},
         )  # fmt: skip
         self._publisher: MqttPublisher | None = None
 
@@ -69,11 +69,11 @@ class Telling:
             for line in find_unknown(sources, self._plan.mqtt.labels):
                 say(line)
 
-    def start(self, cut: Sequence[SoundHappened]) -> None:
+    def start(self, cut: CutEvents) -> None:
         """Take up what waits, and begin.
 
         Args:
-            cut: Events whose end was not told, because a kill cut them short.
+            cut: Events of a process before that was killed.
 
         Raises:
             UsageError: A file of the broker's settings cannot be used.
@@ -86,7 +86,7 @@ class Telling:
             self._publisher = make_publisher(
                 self._plan.mqtt, self._store, say, self._page, self._streams, self._control
             )
-            self._publisher.start(cut)
+            self._publisher.start(cut.ends)
 
     def prepare(self, plan: NotifyPlan) -> Prepared:
         """Make a new plan ready, so that nothing of it can fail any more.

@@ -44,7 +44,7 @@ class Card {
     overload.hidden = !source.overload;
     if (source.overload) write(overload, `The computer is too slow: it looks every ${source.hop_s} s.`);
     const lastHeard = this.find(".last-heard");
-    lastHeard.hidden = source.state === "heard" || source.state === "waiting";
+    lastHeard.hidden = ["heard", "silent", "waiting"].includes(source.state);
     write(lastHeard, source.last_heard ? `Last heard at ${clock(source.last_heard)}.` : "Never heard yet.");
     this.sound?.allow(source.may_be_heard);
     this.showLevel(source);
