@@ -118,9 +118,12 @@ def test_the_command_writes_a_plan_once(streamclf, archive, tmp_path):
     again = streamclf(*plan)
     assert (again.code, again.err) == (
         2,
-        f"streamclf: error: --out {tmp_path}/out: holds a plan of {archive} already: run it, or "
-        "replace it with --overwrite\n",
+        f"streamclf: error: --out {tmp_path}/out: holds a plan of {archive} already: run it; "
+        "recordings that came since get a plan of their own, with another --out; or replace it "
+        "with --overwrite\n",
     )
+    (tmp_path / "out/manifest/plan.json").write_text("{")
+    assert streamclf(*plan).code == 1
     assert streamclf(*plan, "--overwrite").code == 0
     made = json.loads((tmp_path / "out/manifest/plan.json").read_text())
     assert (made["root"], made["recordings"], made["unopened"]) == (str(archive), 9, 2)

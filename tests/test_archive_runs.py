@@ -245,7 +245,13 @@ def test_other_settings_are_another_run_beside_it(streamclf, expected, tone_mode
         hop = f"{run['settings']['hop_s']:g}"
         assert f"run {run['run']}: tones 1, a window every {hop} s, averaged over 3 s: 6 of" in text
     root = told["plan"]["root"]
-    plan(streamclf, root, out, 2, "--overwrite")
+    again = "archive", "plan", root, "--out", out, "--item-minutes", 2
+    refused = streamclf(*again)
+    assert refused.code == 2
+    assert f"holds a plan of {root} and 2 runs of it already: run it; " in refused.err
+    assert "--overwrite, after which all is heard again" in refused.err
+    replaced = streamclf(*again, "--overwrite")
+    assert "warning: 2 runs of the plan before stay in" in replaced.err
     text = streamclf("archive", "status", out).out
     assert "\n2 runs of an earlier plan: no longer counted\nno run yet: " in text
 
@@ -510,9 +516,9 @@ def as_streamclf(monkeypatch):
     """Let a streamclf of another version, with other event rules, go on from here."""
 
     def become(version: str, rules: int) -> None:
-        for module in ("hearing", "run_page", "tables"):
+        for module in ("hearing", "run_description", "tables"):
             monkeypatch.setattr(f"streamclf.archive.{module}.EVENT_RULES", rules)
-        for module in ("hearing", "run_page"):
+        for module in ("hearing", "run_description"):
             monkeypatch.setattr(f"streamclf.archive.{module}.__version__", version)
 
     return become

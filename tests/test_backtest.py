@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-import sys
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import onnx
 import pytest
 import soundfile
-from stores import Heard, Run, make_store
+from judged import (
+    BEGUN_US,
+    DIGEST,
+    LABELS,
+    RATE,
+    WINDOW,
+    ask_backtest,
+    keep,
+    make_box,
+)
 
 from streamclf.core.card import Card, Features, Taught, Threshold, Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.records import Gap, Scores, SoundEvent
 from streamclf.core.settings import Settings
-from streamclf.model.features import digest_features
 from streamclf.model.model_file import find_model
 from streamclf.pipeline.engine import Engine
-from streamclf.store.features.feature_file import append_records, pack_record
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore
 from streamclf.store.features.layout import (
-    FeatureHeader,
-    day_of,
-    file_name,
     scores_of,
-    source_folder,
 )
 from streamclf.teach.backtest import CardScorer
 from streamclf.teach.judged_past import JudgedPast
@@ -34,13 +35,8 @@ from streamclf.teach.past import Past
 from streamclf.teach.search.example import Example
 from streamclf.teach.search.search import search
 from streamclf.teach.taught_graph import Head, read_graph
-from streamclf.teach.taught_model import read_card_of
 
-RATE, WINDOW, DIGEST = 16_000, 24_000, "00112233445566aa"
-LABELS = [f"sound {number}" for number in range(20)]
 PAST = "In the past (60 minutes) pocket"
-BEGUN = datetime(2026, 11, 25, 12, tzinfo=UTC)
-BEGUN_US = round(BEGUN.timestamp()) * 1_000_000
 
 
 def card_of(labels=LABELS, taught=(), **changes):
@@ -51,31 +47,6 @@ def card_of(labels=LABELS, taught=(), **changes):
         features=Features("kept", 4, 0.1), taught={each: Taught(["a.wav"]) for each in taught},
         **changes,
     )  # fmt: skip
-
-
-def keep(
-    folder, scores, labels=LABELS, *, values=None, digest=DIGEST, size=4, missing=(),
-    begun_us=None,
-):  # fmt: skip
-    """Keep scores ``(windows, labels)`` of half seconds in a row, each in the file of its day."""
-    n_scores = scores_of(labels)
-    header = FeatureHeader(
-        source="yard", model="made", version="1", digest=digest, size=size, scale=0.1,
-        sample_rate=RATE, window=WINDOW, every_s=0.5, labels=tuple(labels), n_scores=n_scores,
-    )  # fmt: skip
-    days = {}
-    for number, row in enumerate(scores):
-        if number in missing:
-            continue
-        time_us = (BEGUN_US if begun_us is None else begun_us) + 500_000 * number
-        record = pack_record(
-            time_us, number * RATE // 2, WINDOW,
-            np.zeros(size, np.int8) if values is None else values[number], row, n_scores,
-        )  # fmt: skip
-        days.setdefault(day_of(time_us), []).append(record)
-    for day, records in days.items():
-        path = folder / source_folder("yard") / file_name(day, digest, kind=header.kind)
-        append_records(path, header, b"".join(records))
 
 
 def rough_scores(n_windows):
@@ -155,9 +126,8 @@ def test_a_damaged_record_has_no_score_of_a_label_that_there_is_not(tmp_path):
     assert found[0]
 
 
-def test_a_time_that_no_calendar_knows_is_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "BEGUN_US", 2**62)
-    keep(tmp_path, rough_scores(600))
+def test_a_time_that_no_calendar_knows_is_none(tmp_path):
+    keep(tmp_path, rough_scores(600), begun_us=2**62)
     card = card_of()
     events = [*JudgedPast(card, Settings(), {}).events(Past(FeatureStore(tmp_path), DIGEST))]
     assert events
@@ -195,37 +165,18 @@ def test_scores_lie_beside_features_of_the_same_network_with_other_labels(tmp_pa
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory):
-    """A store and the past of `pocket`, in which a dog sounds faintly at three times."""
-    folder = tmp_path_factory.mktemp("box")
-    path = find_model("pocket")
-    card = read_card_of(path)
-    scores = np.full((7200, len(card.labels)), 0.01, np.float32)
-    for begin in (1000, 3000, 5000):
-        scores[begin : begin + 8, card.labels.index("dog")] = 0.3
-    digest = digest_features(read_graph(path), card.features)
-    keep(folder / "s.features", scores, card.labels, digest=digest, size=card.features.size)
-    earlier = Run("yard", BEGUN - timedelta(hours=2), 600, [Heard("dog", 100.0, 3.0)])
-    run = Run("yard", BEGUN, 3600, [Heard("dog", 1500.5, 3.0)])
-    make_store(folder / "s.db", [earlier, run])  # of the earlier one no features are kept
-    return folder
-
-
-def ask(streamclf, box, *arguments):
-    asked = "--since", "2026-11-25", "--store", box / "s.db", "--model", "pocket"
-    done = streamclf("backtest", *asked, "--only", "dog", *arguments)
-    assert done.code == 0, done.err
-    return done.out
+    return make_box(tmp_path_factory.mktemp("box"))
 
 
 def test_a_lower_threshold_tells_more(streamclf, box):
-    assert ask(streamclf, box).startswith(
+    assert ask_backtest(streamclf, box).startswith(
         "In the past (60 minutes) pocket would have told nothing."
     )
-    lines = ask(streamclf, box, "--threshold", "0.2").splitlines()
+    lines = ask_backtest(streamclf, box, "--threshold", "0.2").splitlines()
     assert lines[0] == f"{PAST} would have told:"
     assert lines[1].split() == ["dog", "3", "then:", "1"]
     assert [line.split()[0] for line in lines[3:]] == ["Wed"] * 3
-    out = ask(streamclf, box, "--threshold", "0.2", "--format", "jsonl")
+    out = ask_backtest(streamclf, box, "--threshold", "0.2", "--format", "jsonl")
     events = [json.loads(line) for line in out.splitlines()]
     assert [round(event["onset"], -1) for event in events] == [500, 1500, 2500]
     assert [event.get("event", "")[:3] for event in events] == ["", "dog", ""]
@@ -238,7 +189,7 @@ def test_a_long_answer_tells_how_far_it_is(streamclf, box, monkeypatch):
     done = streamclf("backtest", *asked, "--only", "dog", "--threshold", "0.2")
     assert done.err.splitlines() == [
         f"streamclf: has come to 60 minutes of 60 minutes: {events}"
-        for events in ("1 event", "2 events", "3 events")
+        for events in ("0 events", "0 events", "1 event", "2 events", "3 events")
     ]
 
 
@@ -251,7 +202,9 @@ def test_a_model_whose_card_lies_beside_it_is_judged(streamclf, box, tmp_path):
     refused = streamclf("backtest", *arguments, "--store", box / "s.db")
     assert "its card names no features" in refused.err
     (tmp_path / "their.json").write_text(card, encoding="utf-8")
-    assert ask(streamclf, box, *arguments) == ask(streamclf, box, "--threshold", "0.2")
+    assert ask_backtest(streamclf, box, *arguments) == ask_backtest(
+        streamclf, box, "--threshold", "0.2"
+    )
 
 
 def test_rules_are_tried_on_what_would_have_been(streamclf, box, monkeypatch):
@@ -262,9 +215,9 @@ def test_rules_are_tried_on_what_would_have_been(streamclf, box, monkeypatch):
         '[[rules]]\nname = "dogs"\nlabels = ["dog"]\ncooldown = "20m"\n',
         encoding="utf-8",
     )
-    out = ask(streamclf, box, "--threshold", "0.2", "--rules", "--config", settings)
+    out = ask_backtest(streamclf, box, "--threshold", "0.2", "--rules", "--config", settings)
     assert out.startswith("dogs: would have told 2 times since 2026-11-25")  # 17 minutes apart
-    out = ask(streamclf, box, "--threshold", "0.4", "--rules", "--config", settings)
+    out = ask_backtest(streamclf, box, "--threshold", "0.4", "--rules", "--config", settings)
     assert out.startswith("dogs: would have told nothing")
 
 

@@ -1,6 +1,7 @@
 """Batches that go on in one table of all recordings, whatever ended them."""
 
 import csv
+import hashlib
 import json
 import os
 import random
@@ -53,7 +54,7 @@ def marks(text: str) -> list[str]:
     return [row[1] for row in csv.reader(text.splitlines(keepends=True)) if row[0] == "heard"]
 
 
-def test_a_table_says_itself_what_is_done(run, recordings, tmp_path):
+def test_a_table_says_itself_what_is_done(run, recordings, tone_model, tmp_path):
     table, lines = tmp_path / "all.csv", tmp_path / "all.jsonl"
     first = run("-o", table, "-o", lines, "--resume")
     assert first.code == 1  # one is cut short
@@ -64,6 +65,8 @@ def test_a_table_says_itself_what_is_done(run, recordings, tmp_path):
     assert heard[1] == {
         "type": "heard", "schema": 1, "source": str(recordings[1]),
         "onset": 0.0, "offset": 2.0, "events": 0, "model": "tones 1",
+        "model_sha256": hashlib.sha256(tone_model.read_bytes()).hexdigest(),
+        "bytes": recordings[1].stat().st_size, "modified": "1970-01-01T00:00:00.000000+00:00",
     }  # fmt: skip
     before = table.read_bytes(), lines.read_bytes()
     again = run("-o", table, "-o", lines, "--resume")

@@ -485,18 +485,46 @@ def test_lines_of_a_batch_give_the_store_of_the_batch(
     # Into the store of the batch itself they add nothing.
     result = streamclf("store", "import", "all.jsonl", "--store", own)
     assert "new are 0 events, 0 gaps and 0 runs" in result.out
-    # And what was imported is not taken for done by a batch that resumes.
-    # Heard again by the same model, they are not there twice.
     third = tmp_path / "third.db"
     assert streamclf("store", "export", "--store", own, "-o", "own.jsonl").code == 0
     assert streamclf("store", "import", "own.jsonl", "--store", third).code == 0
-    for store in (other, third):
+    # A batch that resumes goes on after what was imported, where lines tell of which file it was.
+    for store, n_done in ((other, 3 if resume else 0), (third, 3)):
         result = streamclf(*command[:5], "--store", store, "--resume")
-        assert "0 of 3 recordings had been done before" in result.err
+        assert f"{n_done} of 3 recordings had been done before" in result.err
+    # Files that have changed since are heard again, and are not there twice.
+    for path in tmp_path.glob("*/*.wav"):
+        os.utime(path, ns=(0, path.stat().st_mtime_ns - 1_000_000))
+    result = streamclf(*command[:5], "--store", third, "--resume")
+    assert "0 of 3 recordings had been done before" in result.err
     assert rows(third, columns) == rows(own, columns)
     assert rows(third, models.replace("version", "sha256")) == (
         rows(own, models.replace("version", "sha256"))
     )
+
+
+def test_lines_of_a_file_that_was_replaced_do_not_say_that_the_new_one_was_heard(
+    tmp_path, tone_model, streamclf, write_wav, monkeypatch
+):
+    """So it is where the store knows the new file by its own hearing, with another model."""
+    monkeypatch.chdir(tmp_path)
+    path = write_wav(toys.tone(1000, 6), "north/a.wav")
+    command = ["file", "north", "-m", tone_model]
+    for store, changed_ns in (("old.db", 10**18), ("new.db", 2 * 10**18)):
+        os.utime(path, ns=(0, changed_ns))
+        assert streamclf(*command, "--store", store).code == 0
+    assert streamclf("store", "export", "--store", "old.db", "-o", "old.jsonl").code == 0
+    (line,) = (each for each in Path("old.jsonl").read_text().splitlines() if '"heard"' in each)
+    told = json.loads(line)
+    assert (told["bytes"], told["modified"]) == (
+        path.stat().st_size, "2001-09-09T01:46:40.000000+00:00",
+    )  # fmt: skip
+    with closing(sqlite3.connect("new.db")) as connection, connection:
+        connection.execute("UPDATE models SET sha256 = 'another'")
+        connection.execute("UPDATE runs SET elapsed_samples = 1")
+    assert "1 run" in streamclf("store", "import", "old.jsonl", "--store", "new.db").out
+    resumed = streamclf(*command, "--store", "new.db", "--resume")
+    assert "0 of 1 recording had been done before" in resumed.err
 
 
 def test_relative_names_begin_at_the_folder_that_is_told(tmp_path, streamclf):

@@ -15,6 +15,7 @@ import toys
 from axe import SERIOUS, load_axe
 from chromium import DESK, PHONE, Chromium, needs_chromium
 from histories import CLIP_S, NOW, TODAY, make_history
+from judged import make_backtest_context, make_box
 from lives import Feed, make_health, make_target
 from pages import PASSWORD, make_context
 from stores import Heard, Run, make_store
@@ -33,6 +34,7 @@ PAGES = {
     "/sounds": ["3 sounds", "crackling fire", "Heard before that"],
     "/unknown": ["0 groups", "No unknown sound is remembered."],
     "/teach": ["Sounds that somebody named", "hen", "Labels that were wrong", "wrong once"],
+    "/backtest": ["Try it on the past", "This page cannot try the past"],
     "/teach?name=hen": ["1 example", "This page cannot teach", "it was hen", "teach it"],
     "/sound?label=dog": ["Day by day", "By hour of the day", "Another threshold"],
 }
@@ -157,6 +159,26 @@ def test_pages_of_the_present_are_read_and_seen(tmp_path, size, dark):
             await look_at(browser, path, words, size, dark=dark)
 
     see(lambda: WebServer(context), look, size=size, dark=dark)
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_a_threshold_is_tried_on_the_past(tmp_path, size):
+    """By one press on a step, on a page that has no script; what came of it is seen and read."""
+    axe, context = load_axe(), make_backtest_context(make_box(tmp_path))
+
+    async def look(browser: Chromium, address: str) -> None:
+        await browser.go(address + "/backtest?label=dog")
+        await browser.ask("document.querySelector('[name=at][value=\"0.2\"]').click()")
+        await browser.until("document.body?.innerText.includes('it would have been told 3 times')")
+        await browser.ask(f"{axe}; 0")
+        words = ["0.20", "3 times", "Told then: once.", "told then as dog", "not stored"]
+        await look_at(browser, "/backtest", words, size, dark=False)
+        small = """[...document.querySelectorAll("main button, main input, main select")]
+          .filter(each => each.checkVisibility() && each.getBoundingClientRect().height < 43)
+          .map(each => each.outerHTML.slice(0, 100))"""
+        assert await browser.ask(small) == []
+
+    see(lambda: WebServer(context), look, size=size)
 
 
 def test_many_events_of_an_hour_fit_their_field_of_a_phone(serve, tmp_path):

@@ -444,15 +444,10 @@ def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int
     return 0
 
 
-def learn(
-    training: Heard, judged: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
-) -> tuple[Learner, Progress]:
-    """Go through the shards, some at a time; what is kept are the averaged weights.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; the state is saved.
-        RunError: The loss is not finite any more, or the run cannot be written.
-    """
+def begin_learner(
+    training: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
+) -> tuple[Learner, Schooling, Progress]:
+    """Make what learns, or load it where a run goes on; also how far it came."""
     from train.nets.efficientat import open_efficientat
 
     fabric = make_fabric(options.accelerator, options.precision)
@@ -471,12 +466,26 @@ def learn(
     schooling.teacher_head = teacher.classifier.to(device).requires_grad_(False)
     learner = Learner(schooling, pupil.to(device), fabric)
     progress = learner.load(run) if options.resume else Progress()
+    pupil.train()
+    return learner, schooling, progress
+
+
+def learn(
+    training: Heard, judged: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
+) -> tuple[Learner, Progress]:
+    """Go through the shards, some at a time; what is kept are the averaged weights.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the state is saved.
+        RunError: The loss is not finite any more, or the run cannot be written.
+    """
+    learner, schooling, progress = begin_learner(training, recipe, run, options)
+    device = learner.fabric.device
     per_group, n_groups = steps_of_group(options), len(group_numbers(options.shards))
     n_steps = n_groups * per_group * options.passes
     saved = begun = time.monotonic()
-    pupil.train()
     sums = np.zeros(3)
-    with Interrupt(fabric) as interrupt:
+    with Interrupt(learner.fabric) as interrupt:
         while progress.step < n_steps:
             lesson, within = divmod(progress.step, per_group)
             group, rows = read_group(training, options, lesson, n_groups)

@@ -13,8 +13,8 @@ import numpy as np
 from streamclf.archive.manifest import Manifest
 from streamclf.archive.many import call_for_each
 from streamclf.archive.place import Place
+from streamclf.archive.run_description import read_description
 from streamclf.archive.run_item import kind_of, number_in
-from streamclf.archive.run_page import read_page
 from streamclf.archive.tables import Account, read_account
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
@@ -165,7 +165,7 @@ def add_up(results: Place, manifest: Manifest, run: str) -> RunAccount:
         StoreError: A file of events is not whole: the account would be wrong.
         PlaceError: The results cannot be read.
     """
-    total = RunAccount(run, read_page(results, run), len(manifest))
+    total = RunAccount(run, read_description(results, run), len(manifest))
     names = {number_in(name): name for name in results.names(f"events/{run}")}
     for name, account in read_accounts(results, names.values()):
         if isinstance(account, str):

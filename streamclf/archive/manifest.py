@@ -1,7 +1,7 @@
 """The manifest of an archive: its recordings, and the items into which they are cut.
 
 It is made once by `streamclf.archive.plan`, and lies beside the results: two Parquet files and a
-page of JSON. No credentials are in it. Rows are made when they are asked for, because an archive
+file of JSON. No credentials are in it. Rows are made when they are asked for, because an archive
 may have a million items.
 """
 

@@ -27,7 +27,7 @@ from streamclf.archive.index import NEEDED, fetch_part, find_parts, plain_schema
 from streamclf.archive.manifest import PLAN_FILE, read_plan
 from streamclf.archive.place import Place
 from streamclf.archive.places import open_place
-from streamclf.archive.run_page import page_name
+from streamclf.archive.run_description import description_name
 from streamclf.archive.tables import LEVELS, Table
 from streamclf.core.errors import PlaceError, StoreError, UsageError
 from streamclf.core.redaction import mask_url, one_line
@@ -87,13 +87,13 @@ SELECT *, {_MOMENT} AS us, coalesce(utc_offset_min, offset_min) AS offset_min_of
 FROM {{}} LEFT JOIN bare ON time IS NULL AND quarter = local_time // {QUARTER_US})"""
 
 
-class _RunPage(msgspec.Struct, frozen=True):
-    """What the page of a run tells of its model."""
+class _RunDescription(msgspec.Struct, frozen=True):
+    """What the description of a run tells of its model."""
 
-    model: _ModelPage
+    model: _DescribedModel
 
 
-class _ModelPage(msgspec.Struct, frozen=True):
+class _DescribedModel(msgspec.Struct, frozen=True):
     name: str
     version: str = ""
     sha256: str = ""
@@ -245,7 +245,7 @@ class Results:
             named.append((number, path, n_bytes, folders.setdefault(folder, len(folders) + 1)))
         self._insert("recordings", named)
         self._insert("sources", [(number, name, None) for name, number in folders.items()])
-        model = _read_page(self._place, self._run).model
+        model = _read_description(self._place, self._run).model
         fields = (model.display_names, model.broader, model.sureness)
         told = (msgspec.json.encode(each).decode() for each in fields)
         self._insert("models", [(1, model.name, model.version, model.sha256, *told)])
@@ -375,10 +375,10 @@ def _join(read: Sequence[tuple[int, pa.Table]]) -> pa.Table:
     return rows.append_column("file", pa.array(numbers))
 
 
-def _read_page(place: Place, run: str) -> _RunPage:
-    name = page_name(run)
+def _read_description(place: Place, run: str) -> _RunDescription:
+    name = description_name(run)
     try:
-        return msgspec.json.decode(place.read(name), type=_RunPage)
+        return msgspec.json.decode(place.read(name), type=_RunDescription)
     except FileNotFoundError as error:
         raise StoreError(f"{place}/{name}: is not there: `archive run` writes it anew") from error
     except PlaceError as error:

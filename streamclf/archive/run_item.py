@@ -23,7 +23,7 @@ from streamclf.archive.place import ChangedError, Patience, Place
 from streamclf.archive.places import open_place
 from streamclf.archive.plan import without_name
 from streamclf.archive.remote_file import run_aside
-from streamclf.archive.run_page import begin_run
+from streamclf.archive.run_description import begin_run
 from streamclf.archive.tables import Table, make_tables, read_account, result_name
 from streamclf.archive.whole import Heard, Keep, hear_whole, settle
 from streamclf.core.errors import PlaceError, RecordingError, StoreError
@@ -96,8 +96,8 @@ class Runner:
         patience: How long a store is asked again; None for the usual.
         engine: Engine with the settings of a run that is there, to hear items again; None for one
             that is made as told.
-        describes: Whether it puts the page of the run, if there is none. A worker does not: its
-            model may be another one, and a run of it would then be looked for.
+        describes: Whether it puts the description of the run, if there is none. A worker does not:
+            its model may be another one, and a run of it would then be looked for.
 
     Attributes:
         run: Hash of model, settings and plan, which is in the names of the results.

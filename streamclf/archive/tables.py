@@ -158,7 +158,7 @@ COLUMNS: dict[Table, tuple[Column, ...]] = {
         _SOURCE,
         Column("onset", "float64", "begin of the window in seconds from the recording's start"),
         Column("offset", "float64", "end of its audio, likewise"),
-        Column("scores", "floats", "averaged score of each label, in the order of the run's page"),
+        Column("scores", "floats", "averaged score of each label, in the order of runs/RUN.json"),
         _RECORDING,
         Column("onset_sample", "int64", "begin of the window in samples at the model's rate"),
         *_PLACE,

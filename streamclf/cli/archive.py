@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,8 +16,8 @@ from streamclf.archive.place import Place
 from streamclf.archive.places import check_apart, open_place
 from streamclf.archive.plan import Planned, check_item_minutes, make_plan
 from streamclf.archive.progress import describe_failures
+from streamclf.archive.run_description import describe_versions, list_runs
 from streamclf.archive.run_item import Hearing, Runner, find_open_items, remove_leftovers
-from streamclf.archive.run_page import describe_versions, list_runs
 from streamclf.archive.shard import Shard, ShardReport, run_shard
 from streamclf.archive.workers import WorkerOptions
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StoreError, UsageError
@@ -42,12 +42,7 @@ def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int
     check_item_minutes(item_minutes)
     source, results = open_place(archive), open_place(out)
     check_apart(source, results)
-    if results.exists(PLAN_FILE) and not overwrite:
-        made = read_plan(results)
-        raise UsageError(
-            f"--out {results}: holds a plan of {made.root} already: run it, or replace it with "
-            "--overwrite"
-        )
+    before = _find_before(results, overwrite=overwrite)
     tell = _tell_headers()
 
     def on_headers(n_done: int, n_files: int) -> None:
@@ -60,6 +55,12 @@ def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int
         results.put_whole(name, data)
     for line in planned.notes:
         say(line)
+    if before is not None and before.n_runs and before.id != planned.manifest.plan.id:
+        runs = format_count(before.n_runs, "run")
+        say(
+            f"warning: {runs} of the plan before stay in {results} and count no longer: the new "
+            "plan is heard anew as a whole"
+        )
     print(f"{results}: {_describe_plan(planned)}")
     unopened = [f"{path}: {why}" for path, why in planned.manifest.unopened().items()]
     _say_failures(
@@ -68,6 +69,47 @@ def plan(archive: str, out: str, *, item_minutes: float, overwrite: bool) -> int
         "warning",
     )
     return OK
+
+
+@dataclass(frozen=True)
+class _Before:
+    """A plan that is replaced.
+
+    Attributes:
+        id: Its hash.
+        n_runs: Number of its runs.
+    """
+
+    id: str
+    n_runs: int
+
+
+def _find_before(results: Place, *, overwrite: bool) -> _Before | None:
+    """Find the plan that a new one replaces; None if there is none.
+
+    Raises:
+        UsageError: It may not be replaced.
+        StoreError: It is no plan that could be read, and is to stay.
+        PlaceError: The place cannot be read.
+    """
+    if not results.exists(PLAN_FILE):
+        return None
+    try:
+        plan = read_plan(results)
+        n_runs = len(list_runs(results, plan))
+    except StoreError:
+        if overwrite:  # what cannot be read is what is replaced
+            return None
+        raise
+    if overwrite:
+        return _Before(plan.id, n_runs)
+    there = f" and {format_count(n_runs, 'run')} of it" if n_runs else ""
+    cost = ", after which all is heard again" if n_runs else ""
+    raise UsageError(
+        f"--out {results}: holds a plan of {plan.root}{there} already: run it; recordings that "
+        "came since get a plan of their own, with another --out; or replace it with "
+        f"--overwrite{cost}"
+    )
 
 
 def run(

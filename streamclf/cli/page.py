@@ -17,6 +17,7 @@ from streamclf.web.options import PageOptions
 
 if TYPE_CHECKING:
     from streamclf.model.options import ModelOptions
+    from streamclf.notify.rules import Rule
     from streamclf.runs.figures import ProcessFigures
     from streamclf.web.hub import LiveHub
 
@@ -33,12 +34,14 @@ class Told:
         figures: Figures of the process.
         is_alive: Whether all that listens gives signs of life.
         models: Tells the models that listen, which the page may teach; none for no teaching.
+        rules: Tells the rules of the settings, which the page may try.
     """
 
     health: Callable[[], dict[str, Any]]
     figures: Callable[[], ProcessFigures]
     is_alive: Callable[[], bool]
     models: Callable[[], Sequence[ModelOptions]] = tuple
+    rules: Callable[[], Sequence[Rule]] = tuple
 
 
 @contextmanager
@@ -77,6 +80,7 @@ def open_page(
         figures=told.figures,
         is_alive=told.is_alive,
         models=told.models,
+        rules=told.rules,
     )
     with WebServer(context) as server:
         say(f"the page is at {server.url}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -48,11 +48,7 @@ def show(
     Raises:
         StreamclfError: The model or the source cannot be opened, or the dashboard failed.
     """
-    from streamclf.dashboard.launch import (
-        apply_saved_settings,
-        describe_saved_settings,
-        open_dashboard,
-    )
+    from streamclf.dashboard.launch import open_dashboard
     from streamclf.dashboard.listener import Openers
     from streamclf.dashboard.saved_settings import SavedSettings, load_settings
     from streamclf.sources.microphone.loudspeaker import open_loudspeaker
@@ -73,21 +69,11 @@ def show(
     base = settings
     engine, opened = open_engine(first, settings)
     check_clips(outputs, engine.card)
-    chosen = apply_saved_settings(
-        saved_settings, engine.card.name, engine.card.labels, engine.settings, given
-    )
-    device = saved_settings.device if _may_choose_device(screen, recording) else None
-    if not looks_alone and device and not _is_there(device):
-        device = None
+    last = _LastSession(saved_settings, other, looks_alone=looks_alone)
+    engine, device, notice = last.take(engine, last.device(screen, recording), given)
     notices: SimpleQueue[str] = SimpleQueue()
-    told = describe_saved_settings(engine.settings, chosen, other, device)
-    if told and looks_alone:
-        notices.put(f"settings of the last session are left out, as results are written: {told}")
-        chosen, device = engine.settings, None
-    elif told:
-        notices.put(f"settings of the last session: {told}; --fresh begins without them")
-    if chosen != engine.settings:
-        engine = type(engine)(engine.scorer, chosen)
+    if notice:
+        notices.put(notice)
     sinks = open_files(outputs, outputs.files, outputs.live_outputs(notices.put))
     try:
         openers = Openers(
@@ -105,6 +91,56 @@ def show(
         while not notices.empty():
             say(notices.get())
     return code or int(any(sink.n_lost for sink in sinks)), statistics
+
+
+@dataclass(frozen=True)
+class _LastSession:
+    """What the last session chose, and how much of it holds in this one.
+
+    Attributes:
+        saved: Its settings.
+        model: Its model; None where it is that of this session.
+        looks_alone: Whether its looks alone hold, because results are written.
+    """
+
+    saved: SavedSettings
+    model: str | None
+    looks_alone: bool
+
+    def device(self, screen: ScreenOptions, recording: Path | None) -> str | None:
+        """Return its microphone, if nothing else was asked for and it is there."""
+        if recording is not None or {"device", "source"} & set(screen.given):
+            return None
+        device = self.saved.device
+        if not self.looks_alone and device and not _is_there(device):
+            return None
+        return device
+
+    def take(
+        self, engine: Engine, device: str | None, given: Callable[[str], bool]
+    ) -> tuple[Engine, str | None, str]:
+        """Take its settings over.
+
+        Args:
+            engine: The engine with the settings of the command line.
+            device: Its microphone.
+            given: Whether the command line says something of a setting.
+
+        Returns:
+            The engine, the microphone, and what is told of it; empty if nothing is.
+        """
+        from streamclf.dashboard.launch import apply_saved_settings, describe_saved_settings
+
+        card, settings = engine.card, engine.settings
+        chosen = apply_saved_settings(self.saved, card.name, card.labels, settings, given)
+        told = describe_saved_settings(settings, chosen, self.model, device)
+        if told and self.looks_alone:
+            text = f"settings of the last session are left out, as results are written: {told}"
+            return engine, None, text
+        if chosen != settings:
+            engine = type(engine)(engine.scorer, chosen)
+        text = f"settings of the last session: {told}; --fresh begins without them"
+        return engine, device, text if told else ""
 
 
 def show_recording(
@@ -170,10 +206,6 @@ def _model_of(
     if "model" in screen.given or model.card.given or saved_settings.model == model.name:
         return None
     return saved_settings.model
-
-
-def _may_choose_device(screen: ScreenOptions, recording: Path | None) -> bool:
-    return recording is None and not {"device", "source"} & set(screen.given)
 
 
 def _is_there(device: str) -> bool:

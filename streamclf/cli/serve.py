@@ -102,6 +102,7 @@ def serve(
         server.figures,
         lambda: server.pulse.is_alive,
         lambda: server.model_options,
+        lambda: server.rules,
     )
     with open_page(page, store, keys_of_page(store), hub, told):
         return server.run()

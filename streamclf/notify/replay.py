@@ -122,30 +122,49 @@ def recall(
         What happened, in order, and the path of the event's clip, if there is one.
     """
     vocabulary = vocabulary or read_vocabulary(connection, (each.label for each in heard or ()))
-    known = [*list_labels(connection), *(each.label for each in heard or ())]
-    labels = [
-        label
-        for label in dict.fromkeys(known)
-        if any(not rule.labels or vocabulary.asked(rule.labels, label) for rule in rules)
-    ]
+    labels = _find_labels(connection, rules, heard, vocabulary)
     (source,) = connection.execute("SELECT name FROM sources WHERE id = ?", (source_id,)).fetchone()
     offsets = utc_offsets(connection, source_id)
     begin_us = _begin_us(connection, source_id, rules, since_us)
     audio = _Audio(source, list(heard_spans(connection, source_id, begin_us, until_us)), offsets)
-    question = Question(
-        since=_moment(begin_us),
-        until=_moment(until_us),
-        labels=tuple(labels) or ("",),  # none of its sounds matters to a rule
-        source_ids=(source_id,),
-    )
-    sounding: list[tuple[int, int, StoredEvent]] = []
-    events = list_events(connection, question)
-    if heard is not None:
+    if heard is None:
+        question = Question(
+            since=_moment(begin_us),
+            until=_moment(until_us),
+            labels=tuple(labels) or ("",),  # none of its sounds matters to a rule
+            source_ids=(source_id,),
+        )
+        events = list_events(connection, question)
+    else:
         events = (
             each
             for each in heard
             if each.label in labels and begin_us <= (each.onset_us or 0) < until_us
         )
+    yield from _put_in_order(events, source, vocabulary, audio)
+    yield from audio.until(until_us)
+
+
+def _find_labels(
+    connection: sqlite3.Connection,
+    rules: Sequence[Rule],
+    heard: Sequence[StoredEvent] | None,
+    vocabulary: Vocabulary,
+) -> list[str]:
+    """Find the labels that matter to a rule, of all that are known."""
+    known = [*list_labels(connection), *(each.label for each in heard or ())]
+    return [
+        label
+        for label in dict.fromkeys(known)
+        if any(not rule.labels or vocabulary.asked(rule.labels, label) for rule in rules)
+    ]
+
+
+def _put_in_order(
+    events: Iterable[StoredEvent], source: str, vocabulary: Vocabulary, audio: _Audio
+) -> Iterator[tuple[Happening, str | None]]:
+    """Yield begins and ends of events in the order in which they were known, and audio between."""
+    sounding: list[tuple[int, int, StoredEvent]] = []
     for number, event in enumerate(_as_known(events)):
         onset_us = event.onset_us
         assert onset_us is not None
@@ -161,7 +180,6 @@ def recall(
             heapq.heappush(sounding, (event.offset_us, number, event))
     while sounding:
         yield from _end(heapq.heappop(sounding)[2], source, vocabulary, audio)
-    yield from audio.until(until_us)
 
 
 def _as_known(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:

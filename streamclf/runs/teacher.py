@@ -6,9 +6,7 @@ whoever runs streamclf takes the file over.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -25,6 +23,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.model.write_file import write_model
 from streamclf.runs.console import say
 from streamclf.runs.engine_setup import open_model
+from streamclf.runs.lower_priority import lower_priority
 from streamclf.store.database import connect_to_read, is_damage, reason_of
 from streamclf.store.event_ids import find_event
 from streamclf.store.features.feature_store import FeatureStore
@@ -151,6 +150,11 @@ class Teacher:
     def choices(self) -> list[str]:
         """Names of the models that can be taught, each once: the first is what is meant by none."""
         return list(dict.fromkeys(options.name for options in self._models()))
+
+    def known(self) -> list[str]:
+        """Names of the models that can be taught, and the files with what was taught them."""
+        taught = (str(path) for each in self.choices() if (path := self.path_of(each)).is_file())
+        return list(dict.fromkeys([*self.choices(), *taught]))
 
     def path_of(self, model: str = "") -> Path:
         """Return the model file that is written when a model is taught.
@@ -306,9 +310,7 @@ class Teacher:
         return known[1]
 
     def _work(self, task: Task) -> None:
-        if sys.platform == "linux":  # where a thread has a niceness of its own
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        lower_priority(NICENESS)
         try:
             task.learned = self._learn(task.order)
         except StreamclfError as error:

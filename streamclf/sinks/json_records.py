@@ -41,9 +41,7 @@ Time: TypeAlias = Annotated[
     ),
 ]
 ModelName: TypeAlias = Annotated[str, _says("Name and version of the model.")]
-ModelHash: TypeAlias = Annotated[
-    str, _says("SHA-256 of the model's file (lines of `store export`).")
-]
+ModelHash: TypeAlias = Annotated[str, _says("SHA-256 of the model's file.")]
 Short: TypeAlias = Annotated[
     bool, _says("True where the audio was shorter than the model's window; absent elsewhere.")
 ]
@@ -169,7 +167,11 @@ class SummaryLine(JsonRecord, frozen=True, kw_only=True, tag="summary"):
 
 
 class HeardLine(JsonRecord, frozen=True, kw_only=True, tag="heard"):
-    """A recording was heard to its end (with `--resume`)."""
+    """A recording was heard to its end (with `--resume`).
+
+    `bytes` and `modified` are those of its file when it was heard, by which `file --resume` knows
+    whether it is still the same; absent where nothing tells them.
+    """
 
     source: Source
     onset: Onset
@@ -178,6 +180,11 @@ class HeardLine(JsonRecord, frozen=True, kw_only=True, tag="heard"):
     events: Annotated[int, _says("Number of events in the recording.", ge=0)]
     model: ModelName | UnsetType = UNSET
     model_sha256: ModelHash | UnsetType = UNSET
+    bytes: Annotated[int, _says("Size of the recording's file.", ge=0)] | UnsetType = UNSET
+    modified: (
+        Annotated[str, _says("When that file was changed last, to the microsecond, ISO 8601.")]
+        | UnsetType
+    ) = UNSET
 
 
 class UnfinishedLine(JsonRecord, frozen=True, kw_only=True, tag="unfinished"):

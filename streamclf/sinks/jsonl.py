@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
 
+from streamclf.core.model_hash import hash_model
 from streamclf.core.records import (
     Average,
     EventBegan,
@@ -40,6 +43,7 @@ from streamclf.sinks.json_records import (
 from streamclf.sinks.lines import HEARD, Lines, LineSink
 
 _ENCODER = msgspec.json.Encoder()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 N_BEST = 5
 """Default number of classes in the answer for a whole recording."""
 
@@ -69,6 +73,7 @@ class JsonLinesSink(LineSink):
     ) -> None:
         super().__init__(file, marks=marks)
         self._begins, self._top, self._n_best = begins, top, n_best
+        self._opened_us = time.time_ns() // 1000
         file.describe_loss = self._describe_loss
 
     def write(self, result: Result) -> None:
@@ -95,9 +100,26 @@ class JsonLinesSink(LineSink):
     def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
         """Format the line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
-        line = HeardLine if kind == HEARD else UnfinishedLine
-        model = UNSET if stream.model is None else stream.model.spoken
-        return _encode(line(**place, events=statistics.n_events, model=model))
+        model: dict[str, Any] = {}
+        if stream.model is not None:
+            model["model"] = stream.model.spoken
+            if stream.model.file:
+                model["model_sha256"] = hash_model(stream.model)
+        fields = {**place, "events": statistics.n_events, **model}
+        if kind != HEARD:
+            return _encode(UnfinishedLine(**fields))
+        return _encode(HeardLine(**fields, **self._describe_file(stream.source)))
+
+    def _describe_file(self, source: str) -> dict[str, Any]:
+        """Return size and last change of a recording; nothing where it may have changed since."""
+        try:
+            status = Path(source).stat()
+        except (OSError, ValueError):  # it is gone, or its name cannot be written as text
+            return {}
+        modified_us = status.st_mtime_ns // 1000
+        if modified_us >= self._opened_us:
+            return {}
+        return {"bytes": status.st_size, **modified_field(modified_us)}
 
     def _describe_loss(self, n_lines: int) -> str:
         source = self._stream.source if self._stream else None
@@ -123,6 +145,15 @@ class JsonLinesSink(LineSink):
                 return ValueLine(**place, **_values(result, stream), **mark)
             return UpdateLine(**place, top=top_labels(result, stream, self._top), **mark)
         return None
+
+
+def modified_field(modified_us: int) -> dict[str, Any]:
+    """Return the field of a file's last change; empty for a time that no calendar knows."""
+    try:
+        moment = _EPOCH + timedelta(microseconds=modified_us)
+    except OverflowError:
+        return {}
+    return {"modified": moment.isoformat(timespec="microseconds")}
 
 
 def _encode(line: JsonRecord) -> str:
@@ -195,5 +226,5 @@ def _place(stream: StreamStarted, onset: int, offset: int) -> dict[str, Any]:
 
 
 def _time(stream: StreamStarted, position: int) -> dict[str, Any]:
-    time = stream.time(position)
-    return {} if time is None else {"time": time}
+    moment = stream.time(position)
+    return {} if moment is None else {"time": moment}

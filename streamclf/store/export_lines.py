@@ -24,6 +24,7 @@ from streamclf.sinks.json_records import (
     JsonRecord,
     UnfinishedLine,
 )
+from streamclf.sinks.jsonl import modified_field
 from streamclf.store.database import connect_to_read, reason_of
 from streamclf.store.last_model import UNKNOWN_MODEL
 
@@ -35,7 +36,8 @@ _GAP, _BEGIN, _EVENT = 0, 1, 2
 _RUNS = """
 SELECT runs.id, token, coalesce(path, sources.name), recording_id IS NULL, sample_rate,
        first_position, elapsed_samples, begun_us, utc_offset_min, state,
-       (SELECT count(*) FROM events WHERE run_id = runs.id), models.name, version, sha256
+       (SELECT count(*) FROM events WHERE run_id = runs.id), models.name, version, sha256,
+       coalesce(bytes, 0), coalesce(modified_us, 0)
 FROM runs JOIN sources ON source_id = sources.id
 JOIN models ON model_id = models.id
 LEFT JOIN recordings ON recording_id = recordings.id
@@ -72,6 +74,8 @@ class _Run:
     name: str
     version: str
     sha256: str
+    n_bytes: int
+    modified_us: int
 
     @property
     def model(self) -> ModelIdentity:
@@ -144,10 +148,14 @@ def _mark(run: _Run) -> Iterator[JsonRecord]:
     """Yield the line that says how far a run was heard; a run that goes on has none."""
     if run.state == "open":
         return
-    line = HeardLine if run.state == "ended" else UnfinishedLine
+    is_whole = run.state == "ended"
+    line = HeardLine if is_whole else UnfinishedLine
     model: dict[str, Any] = {}
     if run.model.name != UNKNOWN_MODEL:
         model = {"model": run.model.spoken, "model_sha256": run.sha256}
+    file: dict[str, Any] = {}
+    if is_whole and run.modified_us:  # 0 where nothing tells it
+        file = {"bytes": run.n_bytes, **modified_field(run.modified_us)}
     yield line(
         source=run.source,
         onset=run.seconds(run.first),
@@ -155,6 +163,7 @@ def _mark(run: _Run) -> Iterator[JsonRecord]:
         **_time(run.begun_us, run.utc_offset_min),
         events=run.n_events,
         **model,
+        **file,
     )
 
 

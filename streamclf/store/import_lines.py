@@ -42,6 +42,7 @@ _LONGEST_S = 5e8
 
 _FIELDS = (
     "label", "position", "onset", "end", "score", "us", "offset_min", "short", "number", "sha256",
+    "bytes", "modified_us",
 )  # fmt: skip
 _INSERT = (
     f"INSERT INTO temp.lines (stream, kind, {', '.join(_FIELDS)}) "
@@ -210,6 +211,9 @@ class LineImport:
             if line.model is not UNSET:
                 fields["label"] = line.model
                 fields["sha256"] = None if line.model_sha256 is UNSET else line.model_sha256
+        if isinstance(line, HeardLine) and line.bytes is not UNSET and line.modified is not UNSET:
+            fields["bytes"] = line.bytes
+            fields["modified_us"], _ = to_us(datetime.fromisoformat(line.modified))
         if isinstance(line.time, str):
             fields["us"], fields["offset_min"] = to_us(datetime.fromisoformat(line.time))
         self._insert(line.source, run or "", head.type, fields)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streamclf.core.model_hash import hash_model
 from streamclf.core.records import ModelIdentity
 from streamclf.store.database import transaction
 from streamclf.store.last_model import UNKNOWN_MODEL
 from streamclf.store.minutes import MINUTE_US
-from streamclf.store.recordings import hash_model
 from streamclf.store.staging import NEAR_US, UNNAMED, StagedStream, tell_rates
 
 WRITER = "import"
@@ -175,6 +175,8 @@ class RunImport:
         end = self._position(self._ask("SELECT max(end) FROM temp.lines WHERE stream = :stream"))
         if run is None:
             run = self._insert_run(self._position(self._first() if marked is None else marked))
+        elif self._recording is not None and run.writer == WRITER:
+            self._insert_recording()  # these lines may tell of its file what others did not
         n_new = self._write_gaps(run)
         is_whole = self._ask(
             "SELECT 1 FROM temp.lines WHERE stream = :stream AND kind = 'heard' LIMIT 1"
@@ -199,6 +201,7 @@ class RunImport:
             )
         if run.writer == WRITER:
             self._name_model(run)
+            is_whole = is_whole and self._is_of_known_file()
             self._connection.execute(
                 "UPDATE runs SET rows_lost = max(rows_lost, ?), "
                 "state = iif(?, 'ended', state) WHERE id = ?",
@@ -265,18 +268,42 @@ class RunImport:
     def _insert_recording(self) -> int:
         """Return the recording's row. The size of a file that is gone is 0.
 
-        Nobody knows whether the file is the one that was heard, so it has no time of its change,
-        and `file --resume` hears it again.
+        Where no line tells when the file was changed last, nobody knows whether it is the one that
+        was heard: it has no such time, and `file --resume` hears it again.
         """
         assert self._recording is not None
-        n_bytes = 0
-        with suppress(OSError, ValueError):
-            n_bytes = Path(self._recording).stat().st_size
+        told = self._told_file()
+        if told is not None:
+            self._connection.execute(
+                "UPDATE recordings SET bytes = ?, modified_us = ? WHERE path = ? AND "
+                "modified_us = 0",
+                (*told, self._recording),
+            )
+        n_bytes, modified_us = told or (0, 0)
+        if told is None:
+            with suppress(OSError, ValueError):
+                n_bytes = Path(self._recording).stat().st_size
         self._connection.execute(
-            "INSERT OR IGNORE INTO recordings (path, bytes, modified_us) VALUES (?, ?, 0)",
-            (self._recording, n_bytes),
+            "INSERT OR IGNORE INTO recordings (path, bytes, modified_us) VALUES (?, ?, ?)",
+            (self._recording, n_bytes, modified_us),
         )
         return int(self._ask("SELECT id FROM recordings WHERE path = :path", path=self._recording))
+
+    def _told_file(self) -> tuple[int, int] | None:
+        """Return size and last change of the file that was heard, if its lines tell them."""
+        row: tuple[int, int] | None = self._connection.execute(
+            "SELECT bytes, modified_us FROM temp.lines WHERE stream = ? AND kind = 'heard' "
+            "AND modified_us ORDER BY n DESC LIMIT 1",
+            (self._stream.id,),
+        ).fetchone()
+        return row
+
+    def _is_of_known_file(self) -> bool:
+        """Whether the file that was heard may be the one that the store knows by its path."""
+        known = self._connection.execute(
+            "SELECT bytes, modified_us FROM recordings WHERE path = ?", (self._recording,)
+        ).fetchone()
+        return known is None or not known[1] or known == self._told_file()
 
     def _first(self) -> float:
         """Return where the run begins, in seconds: where another ended that it continues.

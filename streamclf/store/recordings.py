@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from streamclf.core.errors import StoreError
+from streamclf.core.model_hash import hash_model
 from streamclf.core.records import ModelIdentity
 from streamclf.store.database import connect_to_read, reason_of
 
@@ -60,16 +59,6 @@ def place_of(path: Path) -> Path:
 def text_of(path: Path) -> str:
     """Write a path as text that any file can hold; a name that is not UTF-8 is escaped."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-@lru_cache(maxsize=32)
-def hash_model(model: ModelIdentity) -> str:
-    """Return the SHA-256 of a model's file; of its name and version where there is no file."""
-    try:
-        with Path(model.file).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return hashlib.sha256(f"{model.name}\0{model.version}".encode()).hexdigest()
 
 
 def find_whole_recordings(store: Path, model: Path) -> set[StoredRecording]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
+from streamclf.core.model_hash import hash_model
 from streamclf.core.records import (
     Block,
     EventBegan,
@@ -26,7 +27,7 @@ from streamclf.pipeline.levels import LevelMeter, LevelPiece
 from streamclf.sinks.base import Sink
 from streamclf.store.clips import NOTE_CLIP, state_clip
 from streamclf.store.minutes import N_RECENT, Minute, MinuteCounter, to_us
-from streamclf.store.recordings import StoredRecording, hash_model
+from streamclf.store.recordings import StoredRecording
 from streamclf.store.statements import (
     COUNT_RUN,
     CUT_EVENTS,

@@ -17,13 +17,14 @@ STAGE = (
     "UNIQUE (source, run))",
     "CREATE TEMP TABLE lines (n INTEGER PRIMARY KEY, stream INTEGER, kind TEXT, label TEXT, "
     "position INTEGER, onset REAL, end REAL, score REAL, us INTEGER, offset_min INTEGER, "
-    "short INTEGER, number INTEGER, sha256 TEXT)",
+    "short INTEGER, number INTEGER, sha256 TEXT, bytes INTEGER, modified_us INTEGER)",
     "CREATE INDEX temp.lines_by_stream ON lines (stream, n)",
     "CREATE TEMP TABLE assigned (n INTEGER PRIMARY KEY, stream INTEGER)",
     "CREATE TEMP TABLE waiting (n INTEGER PRIMARY KEY, began_us INTEGER, onset REAL, mark INTEGER)",
 )
 """The lines with their values. ``label`` is a gap's cause, or the model
-that a mark names, whose file has that ``sha256``; ``end`` is an offset, or where a begin
+that a mark names, whose file has that ``sha256``; ``bytes`` and ``modified_us`` are of the
+recording's file when it was heard; ``end`` is an offset, or where a begin
 was known; ``us`` is the time of ``onset``; ``number`` counts a mark's events, or lines
 lost; at an event, it is 1 if the event was cut."""
 MARKS = ("heard", "unfinished")

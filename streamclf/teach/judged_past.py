@@ -11,7 +11,7 @@ one that was kept.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,14 +75,22 @@ class JudgedPast:
         card: Card of the model.
         settings: How it is listened, with thresholds and labels.
         heads: Layers of the labels that were taught, on the features as they are kept.
+        on_step: Called now and then; an error that it raises ends the detection.
 
     Attributes:
         n_windows: Number of windows that were judged.
         n_without: Number of windows of which no scores were kept.
     """
 
-    def __init__(self, card: Card, settings: Settings, heads: Mapping[str, Head]) -> None:
+    def __init__(
+        self,
+        card: Card,
+        settings: Settings,
+        heads: Mapping[str, Head],
+        on_step: Callable[[], None] = lambda: None,
+    ) -> None:
         self._card, self._settings, self._heads = card, settings, heads
+        self._on_step = on_step
         self.n_windows = self.n_without = 0
 
     def events(self, past: Past) -> Iterator[PastEvent]:
@@ -179,6 +187,7 @@ class JudgedPast:
         n_records = len(records)
         begins, sounds = np.zeros(n_records, bool), np.zeros(n_records, bool)
         for start in range(0, n_records, BLOCK):
+            self._on_step()
             block = records[start : start + BLOCK]
             places = columns.find(block["labels"])
             scores = block["scores"] * np.float32(1 / MAX_SCORE_STEP)
@@ -242,6 +251,7 @@ class JudgedPast:
         for index in range(int(begin), int(end)):
             place = int(held.places[index])
             if place >= filled[1]:
+                self._on_step()
                 filled = place, min(place + 1024, last)
                 values = _dense(
                     file,

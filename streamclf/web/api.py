@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeVar, cast
+from typing import cast
 
 import msgspec
 from aiohttp import web
@@ -27,6 +27,7 @@ from streamclf.teach.search.moments import Moment
 from streamclf.teach.search.more_like import more_like
 from streamclf.web import records
 from streamclf.web.asking import ask, change, place_now, understands
+from streamclf.web.bodies import read_json
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.filters import MOST_CHOSEN, Filters, read_day, read_whole
 from streamclf.web.openapi import Operation, Parameter
@@ -42,7 +43,6 @@ MOST_DAYS = 366
 """Most days of one answer."""
 MEDIA = "media/clips"
 """Address of the clips' files, below the root of the pages."""
-_Body = TypeVar("_Body")
 
 _DAY = {"type": "string", "format": "date"}
 _POSITION = {"type": "string"}
@@ -287,22 +287,9 @@ def _find_event(store: sqlite3.Connection, number: int) -> records.EventRecord |
     return None if entry is None else record_event(entry, LabelNames(store))
 
 
-async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
-    """Read the body of a request.
-
-    Raises:
-        UsageError: It is no JSON, or not of this type.
-    """
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason = str(error)
-        raise UsageError(f"the body is not as `{kind.__name__}` is: {reason}") from error
-
-
 async def review(request: web.Request) -> web.Response:
     """Note what somebody says of an event."""
-    order = await _read_body(request, records.ReviewOrder)
+    order = await read_json(request, records.ReviewOrder)
     return _answer(
         records.EventAnswer(
             event=await _change_event(
@@ -321,7 +308,7 @@ def _said(store: sqlite3.Connection, order: records.ReviewOrder) -> str | None:
 
 async def keep(request: web.Request) -> web.Response:
     """Keep a clip, or let it go."""
-    order = await _read_body(request, records.KeepOrder)
+    order = await read_json(request, records.KeepOrder)
     return _answer(
         records.EventAnswer(
             event=await _change_event(

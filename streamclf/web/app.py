@@ -6,11 +6,31 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from streamclf.web import api, listening, live, media, metrics, static_files, teach_api
+from streamclf.web import (
+    api,
+    backtest_api,
+    listening,
+    live,
+    media,
+    metrics,
+    static_files,
+    teach_api,
+)
 from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.pages import day, events, health, like, login, now, sounds, teach, unknown
+from streamclf.web.pages import (
+    backtest,
+    day,
+    events,
+    health,
+    like,
+    login,
+    now,
+    sounds,
+    teach,
+    unknown,
+)
 from streamclf.web.places import PLACES, Places
 from streamclf.web.security import Gate
 
@@ -26,6 +46,8 @@ _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     unknown.add_routes,
     teach.add_routes,
     teach_api.add_routes,
+    backtest.add_routes,
+    backtest_api.add_routes,
     health.add_routes,
     metrics.add_routes,
 )

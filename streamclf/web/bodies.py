@@ -8,10 +8,14 @@ fill the log with them.
 from __future__ import annotations
 
 import asyncio
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
+import msgspec
 from aiohttp import web
 from multidict import MultiDict
+
+from streamclf.core.errors import UsageError
 
 MAX_BODY = 1_000_000
 """Longest body of a request, in bytes."""
@@ -22,6 +26,7 @@ BODY_S = 20.0
 MAX_FIELDS = 2000
 """Most fields of a form."""
 FORM = "application/x-www-form-urlencoded"
+_Body = TypeVar("_Body")
 
 
 def media_type(request: web.Request) -> str:
@@ -79,3 +84,15 @@ async def read_form(request: web.Request) -> MultiDict[str]:
         return MultiDict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError as error:
         raise web.HTTPBadRequest from error
+
+
+async def read_json(request: web.Request, kind: type[_Body]) -> _Body:
+    """Read a body of JSON.
+
+    Raises:
+        UsageError: It is no JSON, or not of this type.
+    """
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the body is not as `{kind.__name__}` is: {error}") from error

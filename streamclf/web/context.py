@@ -12,6 +12,8 @@ from aiohttp import web
 
 from streamclf import __version__
 from streamclf.model.options import ModelOptions
+from streamclf.notify.rules import Rule
+from streamclf.runs.backtester import Backtester
 from streamclf.runs.figures import ProcessFigures
 from streamclf.runs.teacher import Teacher
 from streamclf.web.options import PageOptions
@@ -32,6 +34,7 @@ class WebContext:
         figures: Figures of the process, for programs that watch it.
         is_alive: Whether all that listens gives signs of life.
         models: Tells the models that listen; none where nothing that is taught would last.
+        rules: Tells the rules of the settings.
     """
 
     store: Path
@@ -43,11 +46,17 @@ class WebContext:
     figures: Callable[[], ProcessFigures] = ProcessFigures
     is_alive: Callable[[], bool] = lambda: True
     models: Callable[[], Sequence[ModelOptions]] = tuple
+    rules: Callable[[], Sequence[Rule]] = tuple
 
     @cached_property
     def teacher(self) -> Teacher:
         """The teacher of sounds."""
         return Teacher(self.store, self.models)
+
+    @cached_property
+    def backtester(self) -> Backtester:
+        """What tries thresholds and rules on the past."""
+        return Backtester(self.store, self.teacher.known, self.rules)
 
 
 CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamclf.web import api, records, teach_api
+from streamclf.web import api, backtest_api, records, teach_api
 from streamclf.web.openapi import Operation, Parameter, describe
 
 JSON = "application/json"
@@ -13,6 +13,7 @@ EVENTS = "text/event-stream"
 OPERATIONS = (
     *api.OPERATIONS,
     *teach_api.OPERATIONS,
+    *backtest_api.OPERATIONS,
     Operation("GET", "/api/live", "Stream what sounds now, as server-sent events.", EVENTS, (
         Parameter("after", "Id of the last event that is known, if there is one.",
                   {"type": "string"}),

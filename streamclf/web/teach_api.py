@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -21,11 +20,10 @@ from streamclf.teach.past_entries import find_told
 from streamclf.teach.teaching import find_sound
 from streamclf.web import teach_records as records
 from streamclf.web.asking import ask, change, understands
+from streamclf.web.bodies import read_json
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.openapi import Operation, Parameter
 from streamclf.web.pages.teach import N_PAST, note_marks, read_name
-
-_Body = TypeVar("_Body")
 
 OPERATIONS = (
     Operation(
@@ -97,7 +95,7 @@ async def begin(request: web.Request) -> web.Response:
     Raises:
         UsageError: The order is none, or another sound is being learned.
     """
-    order = await _read_body(request, records.TeachOrder)
+    order = await read_json(request, records.TeachOrder)
     name = _read_name(order.name)
     for moment in (*order.moments, *order.moments_against):
         if parse_moment(moment) is None:
@@ -135,7 +133,7 @@ async def forget(request: web.Request) -> web.Response:
     Raises:
         UsageError: It was not taught.
     """
-    order = await _read_body(request, records.ForgetOrder)
+    order = await read_json(request, records.ForgetOrder)
     teacher: Teacher = request.config_dict[CONTEXT].teacher
     await asyncio.to_thread(teacher.forget, _read_name(order.name), order.model)
     return await _show(request, order.model)
@@ -152,13 +150,6 @@ def _check_events(store: sqlite3.Connection, rows: Sequence[int]) -> None:
     for row in rows:
         if find_entry(store, row) is None:
             raise UsageError(f"event {row}: the store has none of this number: /api/events has all")
-
-
-async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the body is not as `{kind.__name__}` is: {error}") from error
 
 
 def _describe(store: sqlite3.Connection, task: Task) -> records.TaskRecord:

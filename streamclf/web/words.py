@@ -8,7 +8,10 @@ from datetime import date, datetime, timedelta
 from streamclf.core.labels import name_label
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count, format_length
+from streamclf.store.browse import Entry
 from streamclf.store.display_names import read_display_names
+from streamclf.store.queries import local_time
+from streamclf.teach.backtest import PastEvent
 
 WHY_GONE = {
     "limit": "Its sound made room for newer ones.",
@@ -38,9 +41,9 @@ def tell_score(score: float) -> str:
     return f"{score:.2f}"
 
 
-def tell_likeness(likeness: float) -> str:
-    """Write how alike two sounds are, in per cent; only the same sound is 100 %."""
-    return f"{min(max(int(100 * likeness + 1e-9), 0), 100)} %"
+def tell_part(part: float) -> str:
+    """Write a part of a whole, or of being alike, in per cent; only all of it is 100 %."""
+    return f"{min(max(int(100 * part + 1e-9), 0), 100)} %"
 
 
 def tell_day(day: date, today: date) -> str:
@@ -73,6 +76,22 @@ def tell_moment(moment: datetime | None, today: date) -> str:
     return f"{day.day} {day:%b}{year}, {moment:%H:%M}"
 
 
+def tell_past_moment(event: PastEvent, entry: Entry | None, today: date) -> str:
+    """Write when an event began that would have been, to the second.
+
+    Args:
+        event: The event.
+        entry: What was told then, which knows the place's clock; None for nothing.
+        today: Today.
+    """
+    if event.onset_us is None:
+        return f"{event.onset_s:,.1f} s from the start"
+    offset_min = None if entry is None else entry.event.utc_offset_min
+    time = local_time(event.onset_us, offset_min)
+    time = time if offset_min is not None else time.astimezone()
+    return f"{tell_moment(time, today)}:{time:%S}"
+
+
 def tell_hours(hours: float) -> str:
     """Write hours heard: ``7.5 hours``, ``24 hours``, ``12 minutes``."""
     if hours < 1:
@@ -94,6 +113,7 @@ def tell_rate(n_events: int, hours: float) -> str:
 FILTERS = {
     "label": name_label,
     "score": tell_score,
+    "part": tell_part,
     "duration": format_length,
     "hours": tell_hours,
     "counted": format_count,

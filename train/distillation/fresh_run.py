@@ -69,34 +69,11 @@ def learn_fresh(
         KeyboardInterrupt: Ctrl-C; the state is saved.
         RunError: The loss is not finite any more, or the run cannot be written.
     """
-    device, front_end = fabric.device, fresh.front_end
-    pupil = make_pupil(run.read_json(CONFIG))
-    noises = make_noises(front_end, fresh.tracks.clips.sample_rate, device)
-    schooling = Schooling(recipe, front_end, noises)
-    schooling.teacher_head = fresh.ear.network.classifier.requires_grad_(False)
-    if named is not None:
-        _begin_names(pupil, fresh, schooling, named)
-    schooling.noise_share, schooling.snr_db = options.noise, (options.lowest_snr, SNR_DB[1])
-    if options.clean is not None:
-        scores = read_scores(options.weights or (), fresh.tracks.sources)
-        if not scores.any():
-            raise UsageError("--clean takes what the teacher says of sources, but --weights has no "
-                             "scores of any: python -m train.hear_sources makes them")  # fmt: skip
-        schooling.clean = CleanSources(scores, options.clean, device)
-        fresh.measures = True
-    if not options.resume and options.start is None:
-        _begin(pupil.to(device), fresh, schooling, options)
-    learner = Learner(schooling, pupil, fabric)
-    progress = Progress()
-    if options.resume:
-        progress = learner.load(run)
-    elif options.start is not None:
-        take_over(learner, options.start, names=named is not None)
-    pupil.train()
+    learner, schooling, progress = _begin_learner(fresh, recipe, run, options, fabric, named)
     rows = np.tile(np.arange(options.batch), options.crops)
     before, begun = progress.elapsed, time.monotonic()
     saved = counted = begun
-    sums = torch.zeros(3, device=device)
+    sums = torch.zeros(3, device=fabric.device)
     with Interrupt(fabric) as interrupt:
         batches = fresh.batches(progress.step, options.batch, options.filtered, options.workers)
         for heard in batches:
@@ -125,6 +102,46 @@ def learn_fresh(
                 print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
                 raise KeyboardInterrupt
     return learner, progress
+
+
+def _begin_learner(
+    fresh: Fresh,
+    recipe: Recipe,
+    run: RunFolder,
+    options: argparse.Namespace,
+    fabric: Fabric,
+    named: Named | None,
+) -> tuple[Learner, Schooling, Progress]:
+    """Make what learns, or load it where a run goes on; also how far it came.
+
+    Raises:
+        UsageError: The options do not go together.
+    """
+    device, front_end = fabric.device, fresh.front_end
+    pupil = make_pupil(run.read_json(CONFIG))
+    noises = make_noises(front_end, fresh.tracks.clips.sample_rate, device)
+    schooling = Schooling(recipe, front_end, noises)
+    schooling.teacher_head = fresh.ear.network.classifier.requires_grad_(False)
+    if named is not None:
+        _begin_names(pupil, fresh, schooling, named)
+    schooling.noise_share, schooling.snr_db = options.noise, (options.lowest_snr, SNR_DB[1])
+    if options.clean is not None:
+        scores = read_scores(options.weights or (), fresh.tracks.sources)
+        if not scores.any():
+            raise UsageError("--clean takes what the teacher says of sources, but --weights has no "
+                             "scores of any: python -m train.hear_sources makes them")  # fmt: skip
+        schooling.clean = CleanSources(scores, options.clean, device)
+        fresh.measures = True
+    if not options.resume and options.start is None:
+        _begin(pupil.to(device), fresh, schooling, options)
+    learner = Learner(schooling, pupil, fabric)
+    progress = Progress()
+    if options.resume:
+        progress = learner.load(run)
+    elif options.start is not None:
+        take_over(learner, options.start, names=named is not None)
+    pupil.train()
+    return learner, schooling, progress
 
 
 def _note_row(

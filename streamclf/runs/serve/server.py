@@ -62,6 +62,7 @@ from streamclf.store.store import Store
 
 if TYPE_CHECKING:
     from streamclf.core.records import SoundEvent, StreamStarted
+    from streamclf.notify.rules import Rule
     from streamclf.sinks.clips.clips import OnWritten
 
 END_S = 5.0
@@ -230,6 +231,11 @@ class Server:
     def model_options(self) -> tuple[ModelOptions, ...]:
         """The models that sources are heard with, each once; may be read from any thread."""
         return tuple(dict.fromkeys(stream.model for stream in self._plan.streams))
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of the settings; may be read from any thread."""
+        return self._plan.notify.rules
 
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""

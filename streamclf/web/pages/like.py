@@ -20,7 +20,7 @@ from streamclf.web.asking import ask, now, understands
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages.events import describe_entry, list_names, tell_done
 from streamclf.web.rendering import render
-from streamclf.web.words import LabelNames, tell_likeness, tell_moment
+from streamclf.web.words import LabelNames, tell_moment, tell_part
 
 N_MOMENTS = 20
 """Moments of the page."""
@@ -84,7 +84,7 @@ def describe_like(
         entry = each.entries[0] if each.entries else None
         rows.append(
             {
-                "likeness": tell_likeness(each.likeness),
+                "likeness": tell_part(each.likeness),
                 "event": None if entry is None else describe_entry(entry, shown, names, today),
                 **_describe_moment(each, moment, shown),
             }

@@ -19,7 +19,6 @@ from streamclf.runs.teacher import NO_CLIPS, NOT_HERE, Learned, Order, Task, Tea
 from streamclf.store.browse import Entry, find_entry, find_within
 from streamclf.store.days import place_time
 from streamclf.store.names import list_sources, shorten_names
-from streamclf.store.queries import local_time
 from streamclf.store.reviews import LONGEST_LABEL, count_said_labels, review_event
 from streamclf.store.said_labels import find_said_label
 from streamclf.teach.backtest import PastEvent
@@ -40,7 +39,7 @@ from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.filters import write_query
 from streamclf.web.pages.events import describe_entry, list_names, tell_done
 from streamclf.web.rendering import redirect, render
-from streamclf.web.words import LabelNames, tell_moment, tell_score
+from streamclf.web.words import LabelNames, tell_past_moment, tell_score
 
 N_EXAMPLES = 40
 """Reviewed events that the page lists."""
@@ -262,12 +261,6 @@ def _describe_past(
     for event in sorted(learned.made.lesson.past_events, key=lambda each: -each.score)[:N_PAST]:
         entry = _find_heard(store, event, learned.card.sample_rate, silenced, examples | against)
         described = None if entry is None else describe_entry(entry, shown, names, today)
-        when = f"{event.onset_s:,.1f} s from the start"
-        if event.onset_us is not None:
-            offset_min = None if entry is None else entry.event.utc_offset_min
-            time = local_time(event.onset_us, offset_min)
-            time = time if offset_min is not None else time.astimezone()
-            when = f"{tell_moment(time, today)}:{time:%S}"
         source = event.source if entry is None else entry.event.source
         if entry is not None and has_clip(entry.event) and _can_review(entry, silenced):
             mark = "yes" if entry.event.row in examples else ""
@@ -278,7 +271,7 @@ def _describe_past(
             field = f"moment-{moment}"
         rows.append(
             {
-                "when": when,
+                "when": tell_past_moment(event, entry, today),
                 "length": format_length(event.offset_s - event.onset_s),
                 "score": tell_score(event.score),
                 "source": one_line(shown.get(source, source)),

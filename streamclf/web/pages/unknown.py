@@ -23,7 +23,7 @@ from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.filters import write_query
 from streamclf.web.pages.events import describe_entry, list_names
 from streamclf.web.rendering import redirect, render
-from streamclf.web.words import LabelNames, tell_likeness, tell_moment
+from streamclf.web.words import LabelNames, tell_moment, tell_part
 
 N_GROUPS = 30
 """Groups of the page: the largest."""
@@ -64,7 +64,7 @@ def describe(store: sqlite3.Connection, path: Path, moment: datetime) -> dict[st
                 "n_events": len(group.events),
                 "usual": "" if group.usual_hour is None else tell_hour(group.usual_hour),
                 "length": format_length(group.length_s),
-                "likeness": tell_likeness(group.likeness),
+                "likeness": tell_part(group.likeness),
                 "where": sources[0] if len(sources) == 1 else format_count(len(sources), "source"),
                 "last": tell_moment(group.last, today),
                 "example": describe_entry(example, shown, names, today),

@@ -1,4 +1,4 @@
-"""The page of a run, which says with what its results are made, and by which streamclf.
+"""The description of a run, which says with what its results are made, and by which streamclf.
 
 A run is begun by one streamclf and may be finished by another. Where that makes events by other
 rules (`streamclf.pipeline.event_rules`), nothing is heard before the user has said what to do.
@@ -18,19 +18,19 @@ from streamclf.core.errors import StoreError, UsageError
 from streamclf.pipeline.event_rules import EVENT_RULES
 
 
-def page_name(run: str) -> str:
+def description_name(run: str) -> str:
     """Return the name of the file that describes a run."""
     return f"runs/{run}.json"
 
 
 def begin_run(
-    results: Place, page: dict[str, Any], rules: int | None, say: Callable[[str], None]
+    results: Place, described: dict[str, Any], rules: int | None, say: Callable[[str], None]
 ) -> None:
-    """Put the page of a run if there is none, and tell where another streamclf began the run.
+    """Put the description of a run if there is none, and tell if another streamclf began it.
 
     Args:
         results: Where the results lie.
-        page: What `streamclf.archive.hearing.describe_run` says of the run.
+        described: What `streamclf.archive.hearing.describe_run` says of the run.
         rules: Event rules that the user names; None for those of this streamclf.
         say: Called with a line about the versions, if they differ.
 
@@ -39,11 +39,11 @@ def begin_run(
             user has not said what is wanted; or no run was begun by those that are named.
         PlaceError: The results cannot be read or written.
     """
-    if results.exists(page_name(page["run"])):
-        begun = read_page(results, page["run"])
-        if page["rules"] != EVENT_RULES:
+    if results.exists(description_name(described["run"])):
+        begun = read_description(results, described["run"])
+        if described["rules"] != EVENT_RULES:
             say(
-                f"warning: run {page['run']} has event rules {page['rules']} (streamclf "
+                f"warning: run {described['run']} has event rules {described['rules']} (streamclf "
                 f"{begun['streamclf']}) and goes on with rules {EVENT_RULES} ({__version__}): "
                 "its events are of both"
             )
@@ -52,10 +52,10 @@ def begin_run(
         return
     others = [
         each
-        for each in _read_pages(results)
-        if each.get("hearing") == page["hearing"] and each["rules"] != page["rules"]
+        for each in _read_descriptions(results)
+        if each.get("hearing") == described["hearing"] and each["rules"] != described["rules"]
     ]
-    if page["rules"] != EVENT_RULES:
+    if described["rules"] != EVENT_RULES:
         there = ", ".join(sorted({str(each["rules"]) for each in others})) or "none"
         raise UsageError(
             f"--event-rules {rules}: {results} has no such run of this model and these settings "
@@ -69,30 +69,32 @@ def begin_run(
             f"{other['rules']} goes on with that run all the same, --event-rules {EVENT_RULES} "
             "hears all anew beside it"
         )
-    results.put_whole(page_name(page["run"]), msgspec.json.format(msgspec.json.encode(page)))
+    results.put_whole(
+        description_name(described["run"]), msgspec.json.format(msgspec.json.encode(described))
+    )
 
 
-def describe_versions(page: dict[str, Any]) -> str:
+def describe_versions(described: dict[str, Any]) -> str:
     """Tell in a line that another streamclf began a run; empty where it was this one."""
-    begun, rules = page["streamclf"], page.get("rules")
+    begun, rules = described["streamclf"], described.get("rules")
     if rules is None:
         return ""  # of a form before there were any
     if rules != EVENT_RULES:
         return (
-            f"warning: run {page['run']} was begun by streamclf {begun} with event rules {rules}; "
-            f"this is {__version__}, with rules {EVENT_RULES}: --event-rules {rules} goes on with "
-            f"it, --event-rules {EVENT_RULES} hears all anew"
+            f"warning: run {described['run']} was begun by streamclf {begun} with event rules "
+            f"{rules}; this is {__version__}, with rules {EVENT_RULES}: --event-rules {rules} goes "
+            f"on with it, --event-rules {EVENT_RULES} hears all anew"
         )
     if begun != __version__:
         return (
-            f"run {page['run']} was begun by streamclf {begun}; this is {__version__}, whose event "
-            f"rules are the same ({rules})"
+            f"run {described['run']} was begun by streamclf {begun}; this is {__version__}, whose "
+            f"event rules are the same ({rules})"
         )
     return ""
 
 
 def list_runs(results: Place, plan: Plan) -> list[dict[str, Any]]:
-    """Read the pages of all runs of a plan, sorted by their hashes.
+    """Read the descriptions of all runs of a plan, sorted by their hashes.
 
     Runs of a plan that was replaced are left out: their items are others.
 
@@ -100,27 +102,27 @@ def list_runs(results: Place, plan: Plan) -> list[dict[str, Any]]:
         StoreError: One of them cannot be read.
         PlaceError: The results cannot be read.
     """
-    return [page for page in _read_pages(results) if page["plan"] == plan.id]
+    return [described for described in _read_descriptions(results) if described["plan"] == plan.id]
 
 
-def _read_pages(results: Place) -> list[dict[str, Any]]:
+def _read_descriptions(results: Place) -> list[dict[str, Any]]:
     names = sorted(name for name in results.names("runs") if name.endswith(".json"))
-    return [read_page(results, _run_in(name)) for name in names]
+    return [read_description(results, _run_in(name)) for name in names]
 
 
 def _run_in(name: str) -> str:
     return name.rpartition("/")[2].removesuffix(".json")
 
 
-def read_page(results: Place, run: str) -> dict[str, Any]:
-    """Read the page of a run.
+def read_description(results: Place, run: str) -> dict[str, Any]:
+    """Read the description of a run.
 
     Raises:
         StoreError: There is none, or it cannot be read.
         PlaceError: The results cannot be read.
     """
     try:
-        return msgspec.json.decode(results.read(page_name(run)), type=dict[str, Any])
+        return msgspec.json.decode(results.read(description_name(run)), type=dict[str, Any])
     except (FileNotFoundError, msgspec.DecodeError) as error:
-        name = f"{results}/{page_name(run)}"
+        name = f"{results}/{description_name(run)}"
         raise StoreError(f"{name}: cannot be read as the settings of a run") from error
