@@ -149,7 +149,8 @@ def test_pages_of_the_present_are_read_and_seen(tmp_path, size, dark):
         )
         await browser.until("document.querySelector('#sources') !== null")
         for path, words in [
-            ("/", ["bedroom", "low tone", "Listen live", "Lost or late", "did not take the sound"]),
+            ("/", ["bedroom", "low tone", "Listen live", "Lost or late", "did not take the sound",
+                   "The broker takes no messages"]),
             ("/health", ["The source is heard", "Messages to hook", "Broker", "takes no messages"]),
         ]:
             await browser.go(address + path)
