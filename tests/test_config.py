@@ -159,6 +159,21 @@ def test_a_mistake_is_one_line_with_its_place(streamclf, write_config, tone_mode
         assert result.out == ""
 
 
+def test_labels_are_a_text_with_commas_or_a_list(streamclf, write_config, tone_model, scene):
+    said = []
+    for only in ('"low,middle"', '["low", "middle"]'):
+        path = write_config(f"only = {only}\n")
+        result = streamclf(
+            "listen", "--source", f"sim:{scene}", "--speed", 0, "--model", tone_model
+        )
+        assert result.code == 0, path
+        said.append([line["label"] for line in result.lines if line["type"] == "event"])
+    assert said[0] == said[1] != []
+    write_config('only = ["low", "doggo"]\n')
+    result = streamclf("config", "--check", "--model", tone_model)
+    assert ":1: --only doggo: is no label of tones" in result.err
+
+
 def test_a_mark_that_editors_put_in_front_is_no_mistake(streamclf, write_config, tone_model):
     path = write_config("")
     path.write_text("hop = 0.25\n", encoding="utf-8-sig")
