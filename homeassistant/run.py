@@ -103,7 +103,7 @@ def write_settings(root: Path, options: dict[str, Any], broker: dict[str, Any] |
     if not own.is_file():
         own.write_text(STARTER, encoding="utf-8")
         say(f"{own} was made: it says what is heard")
-    text = own.read_text(encoding="utf-8")
+    text = own.read_text(encoding="utf-8-sig")
     try:
         has_broker = "mqtt" in tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -120,6 +120,11 @@ class AudioServer:
                 process.wait()
         self._server, self._players = None, []
 
+    def add_device(self, name: str) -> None:
+        """Plug one more microphone in: it hears what is played, too."""
+        with (Path(self._folder.name) / "asound.conf").open("a") as conf:
+            conf.write(f"pcm.{name} {{ type pulse }}\n")
+
     def freeze(self) -> None:
         """Halt the server: it stays connected and says nothing more."""
         self._signal(signal.SIGSTOP)

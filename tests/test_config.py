@@ -98,12 +98,22 @@ def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
         ("hop = 1\nhopp = 2\n", ":2: hopp is unknown (did you mean hop?): streamclf config --show"),
         ('"exact hop" = true\n', ":1: exact hop is unknown (did you mean exact-hop?)"),
         ("[listen]\nhop = 1\n", ":1: listen is unknown"),
-        ("# x\n\nhop = \n", ":3: is no TOML: invalid value (column 7)"),
-        ('model = "caf\xe9"\n', ": is no TOML: it is not UTF-8: "),
+        ("# x\n\nhop = \n", ':3: is no TOML: invalid value (column 7): a text stands in "qu'),
+        ("model = wide\n", ':1: is no TOML: invalid value (column 9): a text stands in "quotes"'),
+        ("hop = 0,5\n", ":1: is no TOML: expected newline or end of document after a statement"),
+        (
+            "hop: 0.5\n",
+            ":1: is no TOML: expected '=' after a key in a key/value pair (column 4): a",
+        ),
+        ('store = "C:\\Users"\n', ":1: is no TOML: invalid hex value (column 14): a text with b"),
+        pytest.param(
+            "hop = " + 5000 * "9", ": is no TOML: it holds a number that is too long", id="endless"
+        ),
+        ('model = "caf\xe9"\n', ": is not UTF-8 text: save it as that"),
         pytest.param(
             "output = " + 5000 * "[", ": is no TOML: it is nested too deeply", id="nested"
         ),
-        ("hop = 1\nhop = 2\n", ":2: is no TOML: cannot overwrite a value"),
+        ("hop = 1\nhop = 2\n", ":2: is no TOML: cannot overwrite a value (column 8): its key"),
         ("min-gap = 1\n", ":1: min-gap is unknown (did you mean m"),
         ("max-gap = 1\nmax_gap = 2\n", ":2: max_gap is said already in line 1"),
         ('model = "tones"\nhop = "fast"\n', ':2: hop is "fast", must be a number'),
@@ -147,6 +157,28 @@ def test_a_mistake_is_one_line_with_its_place(streamclf, write_config, tone_mode
         usual = [f"streamclf: settings of {path}"]
         assert said == [] or (command[0] == "listen" and said == usual)
         assert result.out == ""
+
+
+def test_labels_are_a_text_with_commas_or_a_list(streamclf, write_config, tone_model, scene):
+    said = []
+    for only in ('"low,middle"', '["low", "middle"]'):
+        path = write_config(f"only = {only}\n")
+        result = streamclf(
+            "listen", "--source", f"sim:{scene}", "--speed", 0, "--model", tone_model
+        )
+        assert result.code == 0, path
+        said.append([line["label"] for line in result.lines if line["type"] == "event"])
+    assert said[0] == said[1] != []
+    write_config('only = ["low", "doggo"]\n')
+    result = streamclf("config", "--check", "--model", tone_model)
+    assert ":1: --only doggo: is no label of tones" in result.err
+
+
+def test_a_mark_that_editors_put_in_front_is_no_mistake(streamclf, write_config, tone_model):
+    path = write_config("")
+    path.write_text("hop = 0.25\n", encoding="utf-8-sig")
+    result = streamclf("config", "--model", tone_model)
+    assert (result.code, shown(result)["hop"][0]) == (0, 0.25)
 
 
 def test_a_mistake_in_the_environment_names_the_variable(streamclf, tone_model, monkeypatch):

@@ -221,6 +221,14 @@ def test_health_is_told_in_words():
     assert describe_health(health, "yard") == [
         "2.5 s lost", "tones, hop 0.5 s", "3 events", "serve 1, up 1 min 01 s", "3 % of a core",
     ]  # fmt: skip
+    health["targets"] = [
+        {"name": "bell", "kind": "exec", "state": "fine", "waiting": 0},
+        {"name": "hook", "kind": "webhook", "state": "failing", "waiting": 2},
+        {"name": "mqtt", "kind": "mqtt", "state": "failing", "waiting": 1},
+    ]
+    assert describe_health(health, "yard")[:3] == [
+        "hook TAKES NO MESSAGES", "THE BROKER TAKES NO MESSAGES", "2.5 s lost",
+    ]  # fmt: skip
 
 
 def test_a_page_that_goes_and_comes_back_goes_on(serve, hub, tmp_path):

@@ -96,8 +96,8 @@ def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
         history.take_audio(Block(number * 800, block, toys.RATE), arrived)
     assert history.arrival.offset == pytest.approx(100, abs=1e-3)
     assert history.lag_s == pytest.approx(0.02, abs=1e-3)
-    assert not history.stalled(101.0)
-    assert history.stalled(102.0)
+    assert history.silent_s(101.0) == 0
+    assert history.silent_s(102.0) == pytest.approx(1.58)
 
 
 def take(history, *results):

@@ -342,6 +342,11 @@ def test_health_is_in_words_for_people():
         "OVERLOAD a second of audio takes 1.25 s", "lost 1.5 s in 2 gaps", "outputs lost 1 line",
         "TOO SLOW, 0.80x", "3.0 s behind", "CPU 0 %", "drawn 0/s", "clock 12 ppm slow",
     ]  # fmt: skip
+    away = replace(usual, silent_s=75.2)
+    assert [*describe_health(away)][:2] == ["no audio for 1 min 15 s", "keeps up 111x"]
+    assert [*describe_health(replace(away, dropped_s=1.5, n_gaps=2))][:2] == [
+        "no audio for 1 min 15 s", "lost 1.5 s in 2 gaps",
+    ]  # fmt: skip
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40))

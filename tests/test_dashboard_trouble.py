@@ -89,13 +89,20 @@ def test_a_source_without_a_signal_is_shown(tmp_path, tone_model):
 
 def test_the_state_of_a_microphone_that_is_away_is_shown(tmp_path, tone_model):
     moment = [100.0]
-    source = LiveScript(toys.silence(4))
+    source = LiveScript(toys.tone(440, 4))
     app = make_dashboard(tmp_path, tone_model, source, now=lambda: moment[0])
 
     async def script(pilot):
         await settle(pilot, heard(app, 4))
         assert "● listening" in text_of(app)
+        assert app.take_snapshot().active_classes
         moment[0] += 2
+        redraw_health(app)
+        await settle(pilot)
+        # Nobody knows what sounds, and what is being lost is not nothing.
+        assert text_of(app).count("no audio") == 3  # in place of sounds, level and losses
+        assert "no audio for 2.0 s" in text_of(app)
+        assert "▲" not in text_of(app)
         for state in ("stalled", "lost", "reconnecting"):
             source.state = state
             await settle(pilot)

@@ -15,7 +15,8 @@ import toys
 from streamclf.core.card import Thresholds, Unknown
 from streamclf.core.highest_averages import HighestAverages
 from streamclf.core.records import Average, Scores
-from streamclf.core.text_format import format_place
+from streamclf.core.stats import Statistics
+from streamclf.core.text_format import format_pace, format_place
 
 
 def average(*values, position=0):
@@ -208,3 +209,20 @@ def test_quiet_shows_no_progress_either(options, shown, write_wav, tone_model):
     assert process.returncode == 0
     assert (b"\x1b[" in said) == shown
     assert (b"real time" in said) == shown
+
+
+def test_a_pace_is_never_told_as_none():
+    paces = [format_pace(times) for times in (157.4, 9.6, 3.21, 0.28, 0.004)]
+    assert paces == ["157x", "10x", "3.2x", "0.28x", "0.004x"]
+
+
+@pytest.mark.parametrize(
+    ("ppm", "words"),
+    [
+        (-0.3, "clock is right"),
+        (12.4, "clock is off by +12 ppm"),
+        (-41.6, "clock is off by -42 ppm"),
+    ],
+)
+def test_a_clock_is_off_or_right(ppm, words):
+    assert f"the device's {words}" in Statistics(sample_rate=8000, drift_ppm=ppm).summary()

@@ -231,7 +231,7 @@ def test_read_labels_says_what_is_wrong(tmp_path, name, content, words):
 
 
 def test_read_labels_that_are_missing(tmp_path):
-    with pytest.raises(CardError, match="cannot be read: No such file"):
+    with pytest.raises(CardError, match="cannot be read: no such file"):
         read_labels(tmp_path / "none.txt")
 
 

@@ -180,6 +180,23 @@ def test_a_mistake_is_one_line_with_its_place(streamclf, box, tmp_path, monkeypa
     assert not (tmp_path / "box.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("store", "reason"),
+    [
+        (".", "is a folder, and a store is a file"),
+        ("box.toml", "is not a store, and may be a file"),
+    ],
+)
+def test_a_store_that_can_be_none_is_told_with_its_place(streamclf, box, store, reason):
+    path = box("")
+    path.write_text(path.read_text().replace("box.db", store))
+    for command in (["serve", "--check"], ["serve"]):
+        result = streamclf(*command, "--config", path)
+        assert result.code == 2
+        error = result.err.splitlines()[-1]
+        assert error.startswith(f"streamclf: error: {path}:2: --store {store}: {reason}")
+
+
 def test_check_is_fine_and_creates_nothing(streamclf, box, scene, tmp_path):
     path = box(f'port = 8787\n[[sources]]\nname = "a"\nurl = "sim:{scene}"\noutput = ["x.csv"]\n')
     before = sorted(tmp_path.rglob("*"))

@@ -32,7 +32,7 @@ from streamclf.core.errors import StoreError
 from streamclf.core.records import EventBegan, SoundEvent
 from streamclf.store import database, sink, store, writers
 from streamclf.store.check import check_store
-from streamclf.store.database import connect, connect_to_read
+from streamclf.store.database import check_before_opening, connect, connect_to_read
 from streamclf.store.names import find_labels, list_labels
 from streamclf.store.store import Store
 
@@ -593,6 +593,8 @@ def test_a_file_of_the_user_s_is_never_put_aside(name, tmp_path):
     path.write_bytes(content)
     with pytest.raises(StoreError, match="is not a store, and may be a file of yours"):
         Store(path, report=print, live=True)
+    with pytest.raises(StoreError, match="is not a store, and may be a file of yours"):
+        check_before_opening(path)
     assert path.read_bytes() == content
     assert [each.name for each in tmp_path.iterdir()] == [name]
 
@@ -602,7 +604,7 @@ def test_a_database_of_another_program_is_refused(tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE mine (x)")
     before = path.read_bytes()
-    for read in (connect, connect_to_read, check_store):
+    for read in (connect, connect_to_read, check_store, check_before_opening):
         with pytest.raises(StoreError, match="is a database of another program: name another file"):
             read(path)
     with pytest.raises(StoreError, match="is a database of another program"):
@@ -626,9 +628,21 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path):
     path = tmp_path / "x.db"
     connect(path, create=True).close()
     change(path, "PRAGMA user_version = 9")
-    for read in (connect, connect_to_read, check_store):
+    for read in (connect, connect_to_read, check_store, check_before_opening):
         with pytest.raises(StoreError, match=r"is a store of version 9, .* install a newer"):
             read(path)
+
+
+def test_a_look_before_opening_refuses_no_store_and_makes_none(tmp_path):
+    path = tmp_path / "new" / "x.db"
+    check_before_opening(path)
+    assert not path.parent.exists()
+    connect(path, create=True).close()
+    check_before_opening(path)
+    path.write_bytes(os.urandom(9000))  # damaged: another one is begun beside it
+    check_before_opening(path)
+    path.write_bytes(b"")
+    check_before_opening(path)
 
 
 def test_a_folder_is_no_store(tmp_path):

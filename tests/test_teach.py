@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -156,8 +157,13 @@ def test_a_moment_is_found_by_its_name(moment):
 def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
     mine = tmp_path / "mine.onnx"
     names = rings(sounds)
-    first = streamclf("teach", "my phone", *names, "-m", "pocket", "-o", mine)
+    copy = shutil.copy(names[1], tmp_path / "copy.wav")
+    first = streamclf("teach", "my phone", *names, names[0], copy, "-m", "pocket", "-o", mine)
     assert first.code == 0, first.err
+    assert first.err.splitlines() == [
+        "streamclf: ring0.wav: is there twice: it counts once",
+        "streamclf: copy.wav: is the same audio as ring1.wav: it counts once",
+    ]
     assert "my phone: learned from 3 examples" in first.out
     assert f"streamclf listen --model {mine}" in first.out
     second = streamclf("teach", "hiss", sounds / "hiss.wav", "--not", names[0], "-m", mine)
@@ -210,7 +216,9 @@ def test_reviews_teach_a_sound_and_correct_a_label(streamclf, sounds, tmp_path):
     ("arguments", "said"),
     [
         (["my phone", "RING", "--at-most", "-1"], "must be 0 to 10000 events a week"),
-        (["dog", "RING"], "has a sound of that name"),
+        (["dog", "RING"], "has a sound of that name, Dog: reviews"),
+        (["Not dog", "RING"], "is the name of what is taken for Dog wrongly: teach Dog, which"),
+        (["my phone", "RING", "--not", "RING"], "is said to be the sound, and not to be it"),
         (["my phone", "nowhere.wav"], "is neither a recording nor an event"),
         (["my phone", "SILENCE"], "is silent"),
         (["my phone", "--forget"], "was not taught any sound"),

@@ -226,6 +226,7 @@ def test_settings_read_anew_change_rules_and_targets_and_keep_what_waits(
     sound(yard)
     serving.words.until("target hook: connection refused")
     yard.drain()
+    assert "1 heard; no messages to hook; " in serving.server.describe()
     said = serving.reload(UsageError("box.toml:3: to bell: is no target"), refused=True)
     assert "is no target" in said
     bad = TargetOptions("hook", webhook_env="STREAMCLF_TEST_NOT_SET")

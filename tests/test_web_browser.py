@@ -151,7 +151,7 @@ def test_pages_of_the_present_are_read_and_seen(tmp_path, size, dark):
         )
         await browser.until("document.querySelector('#sources') !== null")
         for path, words in [
-            ("/", ["bedroom", "low tone", "Listen live", "Lost or late", "did not take the sound"]),
+            ("/", ["low tone", "Listen live", "did not take the sound", "The broker takes no"]),
             ("/health", ["The source is heard", "Messages to hook", "Broker", "takes no messages"]),
         ]:
             await browser.go(address + path)

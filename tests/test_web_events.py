@@ -368,7 +368,8 @@ def test_troubles_are_told_first(serve, fare):
         "state": "lost", "overload": "a second takes 2 s", "hop_s": 1.0, "n_unwritten": 2,
     }  # fmt: skip
     fare["store"]["disk_free_bytes"] = 100_000_000
-    text = run(get(serve(), "/health"))
+    server = serve()
+    text = run(get(server, "/health"))
     for part in (
         "0 of 1 source are heard, and 2.5 s of sound were lost since the start so far.",
         "yard is lost: nothing is heard of it.",
@@ -376,6 +377,27 @@ def test_troubles_are_told_first(serve, fare):
         "2 results of yard could not be written.", "The disk is nearly full: 100 MB are left.",
     ):  # fmt: skip
         assert part in text, part
+    now = run(get(server, "/"))
+    assert "The disk is nearly full" in now
+    assert "yard is lost" not in now  # its own panel says so
+
+
+def test_troubles_come_to_who_looks_and_go_again(serve, fare, monkeypatch):
+    monkeypatch.setattr(live, "HEALTH_EVERY_S", 0.0)
+    server = serve()
+
+    async def look():
+        async with looking(server) as told:
+            at_first = await until(told, "troubles")
+            fare["targets"] = [make_target("hook")]
+            failing = await until(told, "troubles")
+            fare["targets"] = []
+            return at_first, failing, await until(told, "troubles")
+
+    at_first, failing, mended = run(look())
+    assert at_first.data == mended.data == {"texts": []}
+    (text,) = failing.data["texts"]
+    assert text.startswith("hook takes no messages: ")
 
 
 def test_a_source_that_is_away_has_not_lost_nothing(serve, fare):
@@ -406,17 +428,22 @@ def test_targets_of_messages_have_a_line_of_their_own(serve, fare):
     }  # fmt: skip
     phone = {**make_target("phone", "apprise"), "where": "ntfy", "n_failed": 3, "n_lost": 4}
     fare["targets"], fare["rules"] = [hook, phone], {"n_rules": 1, "n_told": 9, "n_lost": 7}
-    text = " ".join(run(get(serve(), "/health")).split())
+    server = serve()
+    text = " ".join(run(get(server, "/health")).split())
     for part in (
         "Messages to hook", "https://h/*** (a webhook)", "1,234, the last on 21 Nov, 10:00",
         'data-target="phone" data-state="failing"', "none so far",
         "3 given up, 4 lost because too many waited",
-        "phone takes no messages: no answer within 30 s. 2 messages wait and are tried again.",
-        "4 messages to phone were lost: too many waited.",
-        "The rules could not keep up: 7 of what was heard were left out.",
+        *(troubles := [
+            "phone takes no messages: no answer within 30 s. 2 messages wait and are tried again.",
+            "4 messages to phone were lost: too many waited.",
+            "The rules could not keep up: 7 of what was heard were left out.",
+        ]),
     ):  # fmt: skip
         assert part in text, part
     assert "hook takes no messages" not in text
+    now = " ".join(run(get(server, "/")).split())
+    assert all(part in now for part in troubles)
 
 
 def test_the_broker_is_told_of_in_sentences(serve, fare):

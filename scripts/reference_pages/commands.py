@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reference_pages.markdown import NOTE, cell, code
+from streamclf.cli.config import is_comma_list
 from streamclf.core.table_keys import Key, keys_of
 
 GROUPS = ("Calibrator", "Source", "Model", "Events", "Output", "Screen", "Page", "Logging", "Other")
@@ -90,6 +91,8 @@ def _option(parameter: Any) -> Option:
         value = "number"
     elif kind.startswith("int"):
         value = "whole number"
+    elif not is_argument and is_comma_list(parameter):
+        value = "text with commas, or list of texts"
     else:
         value = "list of texts" if getattr(parameter, "multiple", False) else "text"
     shown = parameter.metavar or (f"<{'|'.join(choices)}>" if choices else parameter.name.upper())

@@ -276,11 +276,17 @@ def _key(option: TyperOption) -> str:
     return next(name for name in option.opts if name.startswith("--")).removeprefix("--")
 
 
+def is_comma_list(option: TyperOption) -> bool:
+    """Whether an option is a text with commas, for which a file may write a list of texts."""
+    return (option.metavar or "").endswith(",...")
+
+
 def _check(
     context: typer.Context, file: ConfigFile, key: str, option: TyperOption, said: object
 ) -> object:
     """A value as the command line would have given it."""
-    values = said if option.multiple and isinstance(said, list) else [said]
+    takes_list = option.multiple or is_comma_list(option)
+    values = said if takes_list and isinstance(said, list) else [said]
     kind = option.type.name
     place = file.place(key)
     if key == "source" and file.line is not None:
@@ -296,11 +302,13 @@ def _check(
             numbers = kind != "path" and not option.multiple  # device = 2 is a text, too
             fits = isinstance(value, str) or (isinstance(value, int) and numbers)
             fits, must = fits and not isinstance(value, bool), "a text in quotes"
-            must += ", or a list of such texts" if option.multiple else ""
+            must += ", or a list of such texts" if takes_list else ""
             if isinstance(value, str) and "\0" in value:  # what no command line can say
                 fits, must = False, "a text without a null character"
         if not fits:
             raise UsageError(f"{place}: {key} is {_as_toml(said)}, must be {must}")
+    if values is said and not option.multiple:
+        said = ",".join(map(str, values))
     try:
         option.type_cast_value(context, values if option.multiple else said)
     except typer.BadParameter as error:

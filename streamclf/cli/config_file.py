@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.core.errors import UsageError
+from streamclf.core.text_files import parse_toml, read_text_file
 from streamclf.core.user_folders import find_folder
 
 NAME = "streamclf.toml"
@@ -17,7 +18,6 @@ NOTIFY_TABLES = ("rules", "targets", "mqtt")
 """Names of the tables about who is told what."""
 TABLES = "[[sources]], [[rules]], [[targets]] and [mqtt]"
 """The tables that it may have."""
-_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 @dataclass(frozen=True)
@@ -100,20 +100,8 @@ def read_config(
     Raises:
         UsageError: It cannot be read, is no TOML, or has an unknown key. Names file and line.
     """
-    import tomllib
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {(error.strerror or '').lower()}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is no TOML: it is not UTF-8: {error.reason}") from error
-    try:
-        said = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(_describe_syntax(path, text, str(error))) from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: is no TOML: it is nested too deeply") from error
+    text = read_text_file(path, f"{path}:", UsageError)
+    said = parse_toml(text, str(path), UsageError)
     names = [name.replace("-", "_") for name in known]
     config = ConfigFile(path, {}, {}, text)
     for key, value in said.items():
@@ -179,13 +167,6 @@ def _is_toml(text: str) -> bool:
     except tomllib.TOMLDecodeError:
         return False
     return True
-
-
-def _describe_syntax(path: Path, text: str, message: str) -> str:
-    found = _PLACE.search(message)
-    number = found[1] if found and found[1] else len(text.splitlines())
-    column = f" (column {found[2]})" if found and found[2] else ""
-    return f"{path}:{number}: is no TOML: {_PLACE.sub('', message).lower()}{column}"
 
 
 def describe_unknown(key: str, names: list[str], listing: str = "streamclf config --show") -> str:

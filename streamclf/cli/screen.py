@@ -209,21 +209,21 @@ def _model_of(
 
 
 def _is_there(device: str) -> bool:
-    """Whether the last session's microphone is there."""
+    """Whether the last session's microphone is there; asked before one is open."""
+    from streamclf.sources.microphone.portaudio import PortAudioBackend
+
     try:
-        return device in _device_names()
+        return device in [each.full_name for each in PortAudioBackend().list_devices()]
     except SourceError:
         return False
 
 
 def _device_names() -> list[str]:
-    """The microphones; called while none is open, so that those plugged in lately are seen."""
+    """The microphones by another process, which sees those that were plugged in meanwhile."""
+    from streamclf.sources.microphone.child_backend import ChildBackend
     from streamclf.sources.microphone.devices import list_inputs
-    from streamclf.sources.microphone.portaudio import PortAudioBackend
 
-    backend = PortAudioBackend()
-    backend.reset()
-    return [device.full_name for device in list_inputs(backend)]
+    return [device.full_name for device in list_inputs(ChildBackend())]
 
 
 def with_device(options: SourceOptions, name: str | None) -> SourceOptions:

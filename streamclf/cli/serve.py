@@ -34,7 +34,7 @@ from streamclf.runs.serve.plan import ServePlan, StreamPlan, WritingOptions
 from streamclf.runs.serve.server import Server
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
-from streamclf.store.database import default_store
+from streamclf.store.database import check_before_opening, default_store
 from streamclf.store.features.options import FeatureOptions
 from streamclf.web.options import PageOptions
 
@@ -83,7 +83,7 @@ def serve(
     plan = _read_plan(context, options)
     if set_password:
         return set_page_password(plan.writing.store)
-    plan.check()
+    _check_plan(plan)
     for note in plan.notes:
         say(note)
     hub, store = make_hub(page), plan.writing.store
@@ -145,7 +145,7 @@ def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
     """
     try:
         plan = _read_plan(context, options)
-        plan.check()
+        _check_plan(plan)
         check_page(page, keys_of_page(plan.writing.store))
         Server(plan, lambda: plan, self_check=_self_check).check()
     except StreamclfError as error:
@@ -157,6 +157,17 @@ def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
     names = ", ".join(stream.name for stream in plan.streams)
     typer.echo(f"{_name_file(context)}: fine: {names}", err=True)
     return OK
+
+
+def _check_plan(plan: ServePlan) -> None:
+    """Check all that can be told before anything is opened.
+
+    Raises:
+        UsageError: It could not begin.
+    """
+    plan.check()
+    with plan.streams[0].telling_place():
+        check_before_opening(plan.writing.store)
 
 
 def _self_check(options: ModelOptions) -> str:

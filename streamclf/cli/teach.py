@@ -103,6 +103,8 @@ def teach(
         past = _open_past(model, wanted, asked, connection)
         made = teach_sound(model, sound, examples, against, past, wanted.at_most)
         write_model(output, made.content)
+        for note in made.notes:
+            say(note)
         took_s = time.monotonic() - began
         told = _find_told(connection, made.lesson.past_events)
         answer = _Answer(sound, made.taught, made.lesson, told, output, took_s, wanted.at_most)

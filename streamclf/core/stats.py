@@ -233,12 +233,16 @@ class Statistics:
             if self.n_non_finite
             else "",
             f"{format_count(self.n_short, 'piece')} shorter than a window" if self.n_short else "",
-            f"the device's clock is off by {self.drift_ppm:+.0f} ppm"
-            if self.drift_ppm is not None
-            else "",
+            self._describe_clock(),
             self._describe_load(),
         ]
         return "; ".join(part for part in parts if part)
+
+    def _describe_clock(self) -> str:
+        if self.drift_ppm is None:
+            return ""
+        ppm = round(self.drift_ppm)
+        return f"the device's clock is {f'off by {ppm:+d} ppm' if ppm else 'right'}"
 
     def _describe_rest(self) -> str:
         """Describe the shares of windows with unknown sounds and with silence."""

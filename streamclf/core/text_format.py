@@ -29,6 +29,11 @@ def format_length(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def format_pace(times: float) -> str:
+    """Write how many times as fast as real time something is: ``157x``, ``3.2x``, ``0.28x``."""
+    return f"{times:.0f}x" if times >= 9.5 else f"{times:.2g}x"
+
+
 def format_place(seconds: float) -> str:
     """Write a place in a recording for people: ``0:12``, ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)

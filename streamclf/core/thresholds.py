@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +12,7 @@ from streamclf.core.card import Card, Threshold, Thresholds
 from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
 from streamclf.core.settings import LONGEST_S
-from streamclf.core.text_files import read_text_file
+from streamclf.core.text_files import parse_toml, read_text_file
 
 
 @dataclass(frozen=True)
@@ -137,10 +136,8 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
         UsageError: The file is missing, is not TOML, or holds a wrong name or value.
     """
     where = f"--thresholds {path}:"
-    try:
-        given = tomllib.loads(read_text_file(path, where, UsageError))
-    except (ValueError, RecursionError) as error:  # ValueError: also for an endless number
-        raise UsageError(f"{where} is no TOML: {error}") from error
+    text = read_text_file(path, where, UsageError)
+    given = parse_toml(text, f"--thresholds {path}", UsageError)
     never = _never(where, given.pop("never", base.never), labels)
     classes = given.pop("classes", {})
     if not isinstance(classes, dict):

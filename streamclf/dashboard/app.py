@@ -216,13 +216,15 @@ class Dashboard(Actions):
             listener.history, engine.card, engine.thresholds, time_s, self.playhead.known_s
         )
         if self.playhead.playing and self.is_silent():
-            return replace(snapshot, level=Level())
+            # What was heard last may go on or not: nobody knows before audio comes again.
+            values = snapshot.values if self.reason == "ended" else None
+            return replace(snapshot, level=Level(), values=values)
         return snapshot
 
     def is_silent(self) -> bool:
         """Whether audio has stopped arriving; False for recordings, which are read ahead."""
         history = self.listener.history
-        return history.live and (self.reason is not None or history.stalled(self._now()))
+        return history.live and (self.reason is not None or history.silent_s(self._now()) > 0)
 
     def at_the_end(self) -> bool:
         """Whether a recording was played to its end."""
@@ -252,6 +254,7 @@ class Dashboard(Actions):
                 engine.overload.reason,
                 listener.openers.n_lost,
                 listener.statistics,
+                0.0 if self.reason == "ended" else listener.history.silent_s(self._now()),
             )
             base.query_one(HealthLine).show(health)
 

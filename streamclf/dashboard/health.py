@@ -31,6 +31,8 @@ class Health:
             positive if it is fast, None if unknown.
         overload: Reason why the hop is wider than requested; empty if it is not.
         n_lost: Number of lines that outputs have lost for good.
+        silent_s: Seconds for which no audio has come; 0 while it comes. They count as lost once
+            they are over.
     """
 
     real_time_factor: float = 0.0
@@ -45,6 +47,7 @@ class Health:
     drift_ppm: float | None = None
     overload: str = ""
     n_lost: int = 0
+    silent_s: float = 0.0
 
 
 class HealthMeter:
@@ -82,6 +85,7 @@ class HealthMeter:
         overload: str = "",
         n_lost: int = 0,
         session: Statistics | None = None,
+        silent_s: float = 0.0,
     ) -> Health:
         """Compute the figures.
 
@@ -92,6 +96,7 @@ class HealthMeter:
             n_lost: Number of lines that outputs have lost.
             session: Statistics of all engines so far, from which gaps are counted; by default those
                 of the engine.
+            silent_s: Seconds for which no audio has come.
         """
         session = session or statistics
         now = self._now()
@@ -115,4 +120,5 @@ class HealthMeter:
             statistics.drift_ppm,
             overload,
             n_lost,
+            silent_s,
         )

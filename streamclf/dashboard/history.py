@@ -219,9 +219,10 @@ class History(Sink):
             return list(self._column_maker.push(item.waveform[0, n_known:], item.end / rate))
         return list(self._column_maker.skip(item.n_samples - n_known, item.end / rate))
 
-    def stalled(self, now: float) -> bool:
-        """Whether audio had begun to arrive, but none came in the last second."""
-        return self._arrived_at is not None and now - self._arrived_at > 1.0
+    def silent_s(self, now: float) -> float:
+        """Seconds for which no audio came, once some had come; 0 while the last is 1 s old."""
+        since_s = 0.0 if self._arrived_at is None else now - self._arrived_at
+        return since_s if since_s > 1.0 else 0.0
 
     def audio(self, from_s: float, to_s: float) -> tuple[float, Waveform, int]:
         """Read an interval of the live audio.

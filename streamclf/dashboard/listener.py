@@ -30,7 +30,6 @@ from streamclf.runs.runner import run_stream
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
 from streamclf.sources.microphone.loudspeaker import Loudspeaker
-from streamclf.sources.microphone.microphone import Microphone
 from streamclf.sources.relay import Relay
 
 Post = Callable[[Message], object]
@@ -45,7 +44,8 @@ class Openers:
     Attributes:
         open_model: Opens a model by name, with settings; None for those of the command line.
         open_source: Opens a microphone by name; None for the source of the command line.
-        list_devices: Lists the names of the microphones.
+        list_devices: Lists the names of the microphones that are there at this moment; any thread
+            may call it, while one is open too.
         list_models: Lists the names that ``open_model`` takes.
         sinks: Outputs besides the screen.
         duration_s: Seconds of audio after which the session ends; None for no limit.
@@ -198,10 +198,6 @@ class Listener:
         Raises:
             DeviceError: There are none, or they cannot be listed.
         """
-        source = self.relay.source
-        if isinstance(source, Microphone) and self.error is None:
-            # PortAudio takes calls from one thread at a time, here that of the open microphone.
-            return [device.full_name for device in source.list_inputs()]
         return [*self.openers.list_devices()]
 
     def _replace(self, engine: Engine, model: Model) -> None:

@@ -14,7 +14,7 @@ from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average
 from streamclf.core.stats import Statistics
-from streamclf.core.text_format import format_count, format_length
+from streamclf.core.text_format import format_count, format_length, format_pace
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import Bars
 from streamclf.runs.runner import run_stream, write_results
@@ -56,7 +56,7 @@ class BatchReport:
         found = f", {format_count(total.n_events, 'event')}" if events else ""
         return (
             f"{what}, {format_length(total.audio_s)} of audio in "
-            f"{format_length(total.elapsed_s)} ({speed:.0f}x real time), "
+            f"{format_length(total.elapsed_s)} ({format_pace(speed)} real time), "
             f"{format_count(total.n_windows, 'window')}{found}{gaps}"
         )
 
@@ -227,7 +227,7 @@ def _advance(
     bars: Bars, average: Average, card: Card, elapsed_s: float, before_s: float = 0.0
 ) -> None:
     seconds = average.end / card.sample_rate
-    speed = f"{(before_s + seconds) / elapsed_s:.0f}x real time" if elapsed_s else ""
+    speed = f"{format_pace((before_s + seconds) / elapsed_s)} real time" if elapsed_s else ""
     bars.advance_to(seconds, speed)
 
 

@@ -360,9 +360,10 @@ class Teacher:
             model, sound, examples, others, past if past.n_windows else None, order.at_most
         )
         write_model(path, made.content)
-        say(
-            f"{sound.label}: learned from {format_count(len(examples), 'example')}; {path} names it"
-        )
+        for note in made.notes:
+            say(note)
+        n_examples = len(made.taught.examples)
+        say(f"{sound.label}: learned from {format_count(n_examples, 'example')}; {path} names it")
         took_s = time.monotonic() - began
         return Learned(sound, card, made, reviewed, len(others), path, took_s)
 

@@ -21,6 +21,10 @@ ENDINGS = (".db", ".sqlite", ".sqlite3")
 """Endings by which a file is taken for a store though nothing in it can be read."""
 COMPANIONS = ("-wal", "-shm")
 """Endings of the files that SQLite keeps beside an open store."""
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_PAGE_BYTES = 4096
+"""Size of a database in which nothing is yet, such as a store that is being made."""
 
 
 def default_store() -> Path:
@@ -64,6 +68,49 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     return _prepared(connection, path)
 
 
+def check_before_opening(path: Path) -> None:
+    """Refuse a file that can be no store of this streamclf, by its header; changes nothing.
+
+    What another process does with the store at this moment is not in the header, and a damaged
+    store is not refused, as whoever writes begins another one.
+
+    Raises:
+        StoreError: It is a folder, some other file, or a store of a later version.
+    """
+    _check_place(path, create=True)
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise refusal(path, error) from error
+    if header.startswith(_MAGIC) and len(header) == _HEADER_BYTES:
+        version, application = int.from_bytes(header[60:64]), int.from_bytes(header[68:72])
+        if application != APPLICATION_ID and (application or size > _PAGE_BYTES):
+            raise _of_another_program(path)
+        _check_version(path, version)
+    elif header and not _was_a_store(path):
+        raise _no_store(path)
+
+
+def _no_store(path: Path) -> StoreError:
+    return StoreError(f"{path}: is not a store, and may be a file of yours: name another file")
+
+
+def _of_another_program(path: Path) -> StoreError:
+    return StoreError(f"{path}: is a database of another program: name another file")
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > VERSION:
+        raise StoreError(
+            f"{path}: is a store of version {version}, this streamclf knows {VERSION} at most: "
+            "install a newer streamclf, or name another file"
+        )
+
+
 def _check_place(path: Path, *, create: bool) -> None:
     """Refuse a path where there is no store, and can be none.
 
@@ -91,9 +138,7 @@ def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
         if not is_damage(error):
             raise refusal(path, error) from error
         if not _was_a_store(path):
-            raise StoreError(
-                f"{path}: is not a store, and may be a file of yours: name another file"
-            ) from error
+            raise _no_store(path) from error
         raise DamagedStoreError(path, reason_of(error)) from error
     except BaseException:
         connection.close()
@@ -131,10 +176,10 @@ def _was_a_store(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            header = file.read(100)
+            header = file.read(_HEADER_BYTES)
     except OSError:
         return False
-    if header.startswith(b"SQLite format 3\0"):
+    if header.startswith(_MAGIC):
         # A file that is too short to hold the number may be a store that was cut off.
         return len(header) < 72 or header[68:72] == APPLICATION_ID.to_bytes(4)
     companions = (path.with_name(path.name + ending) for ending in COMPANIONS)
@@ -273,12 +318,8 @@ def _identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     version, application, n_tables = _identify(connection)
     if application != APPLICATION_ID and (n_tables or application):
-        raise StoreError(f"{path}: is a database of another program: name another file")
-    if version > VERSION:
-        raise StoreError(
-            f"{path}: is a store of version {version}, this streamclf knows {VERSION} at most: "
-            "install a newer streamclf, or name another file"
-        )
+        raise _of_another_program(path)
+    _check_version(path, version)
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")

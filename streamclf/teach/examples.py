@@ -6,6 +6,8 @@ the sound will have then.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,17 +61,53 @@ class Example:
         name: Name of its file, or of the event that it is.
         plain: The recording as it is.
         scenes: The sound in scenes (`streamclf.teach.changed_audio`).
+        audio: Digest of the sound; empty where no audio is there, but features alone.
     """
 
     name: str
     plain: Passage
     scenes: tuple[Passage, ...]
+    audio: bytes = b""
 
     @property
     def windows(self) -> Features:
         """Features of all windows that hold the sound, ``(windows, size)``."""
         passages = (self.plain, *self.scenes)
         return np.concatenate([each.features[each.sounding] for each in passages])
+
+
+def leave_out_repeats(
+    examples: Sequence[Example], against: Sequence[Example]
+) -> tuple[list[Example], list[tuple[str, str]]]:
+    """Leave out examples of the same audio as another: they hold nothing that it does not.
+
+    Left in, a sound would be found by layers that were fitted to it, where the figure says that
+    they were not.
+
+    Args:
+        examples: Examples of a sound.
+        against: Examples of sounds that are not it.
+
+    Returns:
+        The examples, and the names of those that are left out, each with the one that stays.
+
+    Raises:
+        UsageError: The same audio is said to be the sound and not to be it.
+    """
+    kept: dict[bytes | str, Example] = {}
+    repeats = []
+    for example in examples:
+        same = kept.setdefault(example.audio or example.name, example)
+        if same is not example:
+            repeats.append((example.name, same.name))
+    for other in against:
+        denied = kept.get(other.audio or other.name)
+        if denied is not None:
+            what = denied.name if denied.name == other.name else f"{denied.name}, or {other.name},"
+            raise UsageError(
+                f"{what} is said to be the sound, and not to be it: leave out one of the two"
+            )
+    return [*kept.values()], repeats
 
 
 class ExampleReader:
@@ -101,6 +139,7 @@ class ExampleReader:
             name,
             self.listen(sound, 0, sound.size),
             tuple(self.listen(each.waveform, each.onset, each.offset) for each in scenes),
+            hashlib.sha256(sound.tobytes()).digest(),
         )
 
     def listen(self, waveform: Waveform, onset: int, offset: int) -> Passage:

@@ -139,8 +139,10 @@ def check_new_label(card: Card, label: str) -> None:
     trained = (other for other in card.labels if other not in card.taught)
     for other in trained:
         if wanted in (plain_name(other), plain_name(card.display_name(other))):
+            named = card.display_name(other)
+            name = "that name" if named == label else f"that name, {named}"
             raise UsageError(
-                f"{label}: {card.name} has a sound of that name: reviews of its events correct it, "
+                f"{label}: {card.name} has a sound of {name}: reviews of its events correct it, "
                 f"and your own sound needs another name, such as 'my {label}'"
             )
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from streamclf.core.card import Card, Taught
+from streamclf.core.errors import UsageError
 from streamclf.core.label_names import plain_name
 from streamclf.core.text_format import format_count
 from streamclf.model.model_file import Model
 from streamclf.store.listing import StoredEvent
 from streamclf.teach.common_sounds import read_common_sounds
-from streamclf.teach.examples import Example
+from streamclf.teach.examples import Example, leave_out_repeats
 from streamclf.teach.lesson import Lesson, learn
 from streamclf.teach.past import Past
 from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip
@@ -51,9 +52,16 @@ def find_sound(card: Card, label: str) -> Sound:
     Raises:
         UsageError: A new sound cannot have this name.
     """
+    wanted = plain_name(label)
+    for own in card.labels:
+        name = card.display_name(own)
+        if own not in card.taught and wanted == plain_name(correction_of(name)):
+            raise UsageError(
+                f"{label}: is the name of what is taken for {name} wrongly: teach {name}, which "
+                "makes it of reviews, or give your own sound another name"
+            )
     if (known := find_taught(card, label)) is not None:
         return Sound(known)
-    wanted = plain_name(label)
     for own in card.labels:
         if wanted in (plain_name(own), plain_name(card.display_name(own))):
             return Sound(correction_of(card.display_name(own)), (own,))
@@ -112,11 +120,13 @@ class TaughtSound:
         content: The bytes of the model file.
         taught: Its origin, as the card tells it.
         lesson: What was learned.
+        notes: Lines about the examples that people should read.
     """
 
     content: bytes
     taught: Taught
     lesson: Lesson
+    notes: Sequence[str] = ()
 
 
 def teach_sound(
@@ -138,10 +148,11 @@ def teach_sound(
         at_most: Events a week that the past may have.
 
     Raises:
-        UsageError: There are no examples.
+        UsageError: There are no examples, or one is also said not to be the sound.
         ModelError: The model file cannot be read, or is not what its card says.
     """
     assert model.features is not None
+    examples, repeats = leave_out_repeats(examples, against)
     common = read_common_sounds(model.features.digest)
     lesson = learn(model.card, examples, against, common, past, at_most=at_most)
     taught = _describe_origin(examples, against, past, len(common))
@@ -154,7 +165,13 @@ def teach_sound(
         lesson.threshold,
         silences=sound.silences,
     )
-    return TaughtSound(content, taught, lesson)
+    notes = [
+        f"{name}: is there twice: it counts once"
+        if name == same
+        else f"{name}: is the same audio as {same}: it counts once"
+        for name, same in repeats
+    ]
+    return TaughtSound(content, taught, lesson, notes)
 
 
 def _describe_origin(

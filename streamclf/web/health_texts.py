@@ -149,6 +149,12 @@ def describe_lost(source: Json) -> str:
 
 def troubles(health: Json) -> Iterator[str]:
     """Say what somebody should look after."""
+    yield from source_troubles(health)
+    yield from process_troubles(health)
+
+
+def source_troubles(health: Json) -> Iterator[str]:
+    """Say which sources somebody should look after."""
     for source in health.get("sources", ()):
         name = source["name"]
         if source["state"] == "lost":
@@ -168,6 +174,10 @@ def troubles(health: Json) -> Iterator[str]:
             )
         if source["n_unwritten"]:
             yield f"{format_count(source['n_unwritten'], 'result')} of {name} could not be written."
+
+
+def process_troubles(health: Json) -> Iterator[str]:
+    """Say what somebody should look after beside the sources: messages, what is kept, the disk."""
     for target in health.get("targets", ()):
         waiting = target["waiting"]
         name = "The broker" if target["kind"] == "mqtt" else target["name"]

@@ -2,9 +2,11 @@
 
 ``/api/live`` sends ``reset`` (everything as it is), then each ``began``, ``ended``, ``gap``,
 ``notice``, ``source`` and ``gone`` with an id. In between come, without an id, the ``pictures``
-drawn so far, and a few times a second ``frames``: levels, sounds and new columns of all sources. A
-viewer who comes back with ``Last-Event-ID``, or with ``?after=ID``, gets what it missed and nothing
-twice. ``/api/live?of=health`` sends how the process fares instead.
+drawn so far, and a few times a second ``frames``: levels, sounds and new columns of all sources.
+``troubles`` says, at first and whenever it changes, what somebody should look after beside the
+sources, such as messages that nobody takes. A viewer who comes back with ``Last-Event-ID``, or with
+``?after=ID``, gets what it missed and nothing twice. ``/api/live?of=health`` sends how the process
+fares instead.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.health_texts import health_texts
+from streamclf.web.health_texts import health_texts, process_troubles
 from streamclf.web.hub import LiveHub, server_sent
 from streamclf.web.rendering import answer_json, refuse
 
@@ -56,7 +58,8 @@ class Broadcast:
         self.n_viewers = 0
         self.closing = False
         self._describe_health = describe_health
-        self._health = b""
+        self._health = self._troubles_event = b""
+        self._troubles: list[str] = []
         self._health_at = -HEALTH_EVERY_S
         self._beat = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -82,11 +85,28 @@ class Broadcast:
 
     async def health(self) -> bytes:
         """How the process fares, as an event: the same bytes until it is described anew."""
-        if time.monotonic() - self._health_at >= HEALTH_EVERY_S:
-            self._health_at = time.monotonic()
-            described = await asyncio.to_thread(self._describe_health)
-            self._health = server_sent("health", health_texts(described))
+        await self._look()
         return self._health
+
+    async def troubles(self) -> list[str]:
+        """What somebody should look after beside the sources, in sentences."""
+        await self._look()
+        return self._troubles
+
+    async def troubles_event(self) -> bytes:
+        """The same as an event: the same bytes until it changes."""
+        await self._look()
+        return self._troubles_event
+
+    async def _look(self) -> None:
+        """Have the process described anew, if that was long ago."""
+        if time.monotonic() - self._health_at < HEALTH_EVERY_S:
+            return
+        self._health_at = time.monotonic()
+        described = await asyncio.to_thread(self._describe_health)
+        self._health = server_sent("health", health_texts(described))
+        self._troubles = list(process_troubles(described))
+        self._troubles_event = server_sent("troubles", {"texts": self._troubles})
 
     async def close(self, app: web.Application | None = None) -> None:
         """End all streams."""
@@ -186,7 +206,7 @@ async def _send_sounds(
     broadcast: Broadcast, write: Callable[[bytes], Awaitable[None]], seen: str
 ) -> None:
     hub = broadcast.hub
-    frames, knows_pictures = b"", False
+    frames, troubles, knows_pictures = b"", b"", False
     while not broadcast.closing:
         if seen != hub.newest_id:
             messages = hub.after(seen)
@@ -200,6 +220,9 @@ async def _send_sounds(
         if not knows_pictures:
             knows_pictures = True
             await write(server_sent("pictures", hub.pictures()))
+        if (newest := await broadcast.troubles_event()) != troubles:
+            troubles = newest
+            await write(troubles)
         # Frames that came while a slow viewer read are dropped: the newest one counts.
         fresh = broadcast.frames if broadcast.frames is not frames else b""
         frames = broadcast.frames

@@ -391,8 +391,8 @@ def test_the_next_two_commands_are_said_and_work(train, tmp_path, capsys, monkey
     place = said.index("next:")
     export, listen = [shlex.split(line) for line in said[place + 1 :]]
     assert export[:3] == ["python", "-m", "export"]
-    assert export[3:] == [str(tmp_path / "my run"), "-o", "pocket.onnx"]
-    assert listen == ["streamclf", "listen", "--model", "pocket.onnx"]
+    assert export[3:] == [str(tmp_path / "my run"), "-o", "my run.onnx"]
+    assert listen == ["streamclf", "listen", "--model", "my run.onnx"]
     assert export_run(export[3:]) == 0
     assert Model(Path(listen[-1]), provider="cpu").card.labels == ["dog", "rain", "water_drops"]
     # Another run's model is not in the way.

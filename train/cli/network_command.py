@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from streamclf.core.text_format import format_count
+from streamclf.model.model_file import bundled_models
 from train.base.devices import make_fabric
 from train.base.exit_codes import exit_codes
 from train.cli import cross_validation
@@ -267,7 +269,7 @@ def _finish(
 def _print_next_steps(run: RunFolder, name: str) -> None:
     """Print the two commands that lead from a run to listening, ready to be copied."""
     model = Path(f"{name}.onnx")
-    if model.exists():
+    if name in bundled_models() or model.exists():  # it might be taken for that one
         model = Path(f"{run.path.name}.onnx")
     overwrite = " --overwrite" if model.exists() else ""
     export = f"{shlex.quote(str(run.path))} -o {shlex.quote(str(model))}{overwrite}"
@@ -338,6 +340,7 @@ def _print_start(
     print(
         f"{system.name}: {len(split.training.clips)} clips of folds "
         f"{', '.join(map(str, split.training.folds))} of {split.training.name} ({held}), "
-        f"{system.recipe.epochs} epochs on {devices or fabric.device}, into {run.path}",
+        f"{format_count(system.recipe.epochs, 'epoch')} on {devices or fabric.device}, "
+        f"into {run.path}",
         file=sys.stderr,
     )

@@ -261,7 +261,11 @@ def describe_state(source: RemoteSource) -> str:
 
 def describe_health(health: Json, selected: str) -> list[str]:
     """Describe how a process and one of its sources fare, the most important first."""
-    parts = []
+    parts = [
+        f"{'THE BROKER' if target.get('kind') == 'mqtt' else target.get('name')} TAKES NO MESSAGES"
+        for target in health.get("targets", [])
+        if target.get("state") == "failing" and target.get("waiting")
+    ]
     for source in health.get("sources", []):
         if source.get("name") == selected:
             if source.get("overload"):

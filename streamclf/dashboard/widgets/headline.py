@@ -16,6 +16,7 @@ from streamclf.dashboard.widgets.text import fit_words
 ABOVE = "▲"
 NOTHING = "nothing above threshold"
 WAITING = "waiting for the first window ..."
+NO_AUDIO = "no audio"
 BETWEEN = " + "
 
 
@@ -33,7 +34,8 @@ class Headline(Canvas):
         """Draw large letters where they fit, and plain text elsewhere."""
         quiet = self.component_style("headline--quiet")
         if snapshot.values is None:
-            return _centre([WAITING], width, height, quiet)
+            lost = snapshot.columns and snapshot.level.missing
+            return _centre([NO_AUDIO if lost else WAITING], width, height, quiet)
         names = self._sounds(snapshot)
         if names:
             return self._draw_names(names, width, height)

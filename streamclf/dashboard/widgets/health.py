@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streamclf.core.text_format import format_count
+from streamclf.core.text_format import format_count, format_length
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.widgets.text_line import TextLine
 
@@ -24,9 +24,11 @@ def describe(health: Health) -> Iterator[str]:
     """Yield the parts of the line, the most important first."""
     if health.overload:
         yield f"OVERLOAD {health.overload}"
+    if health.silent_s:
+        yield f"no audio for {format_length(health.silent_s)}"
     if health.n_gaps:
         yield f"lost {health.dropped_s:.1f} s in {format_count(health.n_gaps, 'gap')}"
-    else:
+    elif not health.silent_s:
         yield "nothing lost"
     if health.n_lost:
         yield f"outputs lost {format_count(health.n_lost, 'line')}"

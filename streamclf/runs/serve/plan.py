@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from streamclf.core.errors import ModelError, ProviderError, UsageError
+from streamclf.core.errors import ModelError, ProviderError, StoreError, UsageError
 from streamclf.core.redaction import mask_url
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
@@ -88,6 +88,8 @@ class StreamPlan:
             raise type(error)(self.place(f"--{error}")) from error
         except ModelError as error:
             raise type(error)(self.place(f"--model {error}")) from error
+        except StoreError as error:
+            raise UsageError(self.place(f"--store {error}")) from error
 
 
 @dataclass(frozen=True)

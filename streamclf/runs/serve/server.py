@@ -205,7 +205,10 @@ class Server:
         states += [f"{len(lost)} lost ({', '.join(lost)})"] if lost else []
         states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []
         heard = f"{format_count(len(streams), 'source')}: {', '.join(states)}"
-        return f"{heard}; {counts.describe()}"
+        told = [] if self._telling is None else self._telling.describe()["targets"]
+        failing = [each["name"] for each in told if each["state"] == "failing" and each["waiting"]]
+        undelivered = f"; no messages to {', '.join(failing)}" if failing else ""
+        return f"{heard}{undelivered}; {counts.describe()}"
 
     def pause(self, source: str, *, paused: bool) -> None:
         """Hear a source no more, or again; it does not wait, and any thread may ask."""

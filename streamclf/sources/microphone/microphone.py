@@ -15,7 +15,6 @@ from streamclf.sources.clock import Clock, StopSignal, SystemClock
 from streamclf.sources.microphone.backend import Backend
 from streamclf.sources.microphone.call_thread import Caller, CallThread
 from streamclf.sources.microphone.connection import BLOCK_S, Connection, Connector
-from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.drift import DriftMeter
 from streamclf.sources.microphone.portaudio import PortAudioBackend
 from streamclf.sources.microphone.ring import CAPACITY_S, Captured
@@ -146,17 +145,6 @@ class Microphone(Source):
                 connection = yield from self._await_return(sample_rate, timeline)
         finally:
             self.close()
-
-    def list_inputs(self) -> list[InputDevice]:
-        """List the devices that can record; any thread may call this while the device is open.
-
-        Raises:
-            DeviceError: The audio system fails, or is busy.
-        """
-        try:
-            return self._calls.call(self._backend.list_devices, CLOSE_TIMEOUT_S)
-        except TimeoutError:
-            raise DeviceError("microphones cannot be listed: the audio system is busy") from None
 
     def stop(self) -> None:
         """End `blocks` at once, even while it waits; audio in the ring is dropped."""

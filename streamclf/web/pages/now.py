@@ -28,7 +28,8 @@ def add_routes(app: web.Application, context: WebContext) -> None:
 
 async def show(request: web.Request) -> web.Response:
     """Show everything as it is now; a script makes it live."""
-    snapshot = await asyncio.to_thread(request.app[BROADCAST].hub.snapshot)
+    broadcast = request.app[BROADCAST]
+    snapshot = await asyncio.to_thread(broadcast.hub.snapshot)
     now_ms = snapshot["now"]
     sounding = [
         {**event, "for": _lasting(event, now_ms)}
@@ -38,6 +39,7 @@ async def show(request: web.Request) -> web.Response:
     return render(
         request, "now.html", page="now", snapshot=snapshot, sounding=sounding,
         ended=snapshot["ended"][:N_ENDED], troubles=snapshot["troubles"][:N_TROUBLES],
+        process_troubles=await broadcast.troubles(),
         time=_clock(now_ms), clock=_clock, length=_length, fraction=fraction, words=STATE_WORDS,
         template=_EMPTY, level=tell_level, mark=mark,
         sound_path=PATH if request.app[LISTENING].is_allowed else "",

@@ -212,8 +212,26 @@ function remove(name) {
   sources.delete(name);
 }
 
+/** Says what to look after beside the sources; each leads to the page Health. */
+function showTroubles({ texts }) {
+  const place = byId("process-troubles");
+  if ([...place.children].map((each) => each.textContent).join("\n") === texts.join("\n")) return;
+  place.replaceChildren(
+    ...texts.map((text) => {
+      const trouble = document.createElement("p");
+      const way = document.createElement("a");
+      trouble.className = "trouble";
+      way.href = place.dataset.health;
+      way.textContent = text;
+      trouble.append(way);
+      return trouble;
+    }),
+  );
+}
+
 const handlers = {
   reset,
+  troubles: showTroubles,
   pictures(pictures) {
     for (const [name, columns] of Object.entries(pictures)) {
       const card = sources.get(name);
