@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+from readings import write_planes
 from test_lying_headers import FADING, NOISE, PCM, RATE, flac, frames_of, mp3, ogg, wav
 
 from train.base.errors import DatasetError
@@ -76,3 +77,9 @@ def test_an_ogg_cut_short_is_said(tmp_path):
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(DatasetError, match="is cut off"):
         decode(path)
+
+
+def test_clip_of_many_channels_is_prepared(tmp_path):
+    written = write_planes(tmp_path / "x.wv", "7.1")
+    waveform, _ = decode(tmp_path / "x.wv")
+    np.testing.assert_array_equal(waveform * 32768, written.T)
