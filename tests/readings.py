@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
+import numpy as np
 import toys
 
 from streamclf.core.errors import RecordingError
@@ -32,3 +34,20 @@ def check_contiguous(items: list) -> None:
         position = item.end
         if isinstance(item, Block):
             assert 0 < item.n_samples <= BLOCK_SAMPLES
+
+
+def write_planes(path: Path, layout: str) -> np.ndarray:
+    """Write noise in a coding that FFmpeg decodes into a plane for each channel, without loss.
+
+    Returns:
+        The samples as 16 bits, ``(channels, samples)``.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("wavpack", rate=toys.RATE, layout=layout)
+        stream.codec_context.format = "s16p"
+        n_channels = stream.layout.nb_channels
+        noise = np.random.default_rng(0).integers(-9999, 9999, (3000, n_channels), np.int16)
+        frame = av.AudioFrame.from_ndarray(noise.reshape(1, -1), format="s16", layout=layout)
+        frame.sample_rate = toys.RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return noise.T

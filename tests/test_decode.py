@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 import toys
-from readings import check_contiguous, read
+from readings import check_contiguous, read, write_planes
 
 from streamclf.core.errors import RecordingError, SourceError, StreamError
 from streamclf.core.records import Block, Gap, Notice
@@ -223,6 +223,7 @@ class Frame:
     n_samples: int = 1000
     sample_rate: int = 1000
     format: object = field(default_factory=lambda: av.AudioFormat("fltp"))
+    layout: av.AudioLayout = field(default_factory=lambda: av.AudioLayout("mono"))
 
     def to_ndarray(self) -> np.ndarray:
         return np.zeros((1, self.n_samples), np.float32)
@@ -288,3 +289,14 @@ def test_clock_goes_on_at_another_rate():
         ("block", 1600, 1600, 1600),
         ("block", 3200, 1600, 1600),
     ]
+
+
+@pytest.mark.parametrize("layout", ["7.0", "7.1", "9 channels", "hexadecagonal"])
+def test_channels_in_more_planes_than_a_frame_has_pointers_are_read(tmp_path, layout):
+    """PyAV would read from where what lies behind the pointers points to."""
+    path = tmp_path / "x.wv"
+    written = write_planes(path, layout)
+    items, error = read(path)
+    assert error == ""
+    heard = np.concatenate([item.waveform for item in items], axis=1)
+    np.testing.assert_array_equal(heard * 32768, written)

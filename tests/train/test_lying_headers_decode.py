@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+from readings import write_planes
 from test_lying_headers import FADING, NOISE, PCM, RATE, flac, frames_of, mp3, ogg, wav
 from test_padded_samples import made
 from test_padded_samples import wav as padded
@@ -85,3 +86,9 @@ def test_padded_samples_are_decoded_at_their_level(tmp_path):
     path.write_bytes(padded(24, 4, "low"))
     waveform, _ = decode(path)
     np.testing.assert_array_equal(waveform[:, 0], made(24, 4, "low") / 2**23)
+
+
+def test_clip_of_many_channels_is_prepared(tmp_path):
+    written = write_planes(tmp_path / "x.wv", "7.1")
+    waveform, _ = decode(tmp_path / "x.wv")
+    np.testing.assert_array_equal(waveform * 32768, written.T)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from types import TracebackType
 
-INTERRUPTED = 130
-"""The exit code of a command that was ended by Ctrl-C."""
+from streamclf.core import early_interrupts
 
 
 def wait_passively() -> None:
@@ -28,19 +26,10 @@ def _is_command() -> bool:
 
 
 def hide_interrupt_traceback() -> None:
-    """Let Ctrl-C during a command's imports end it with a line instead of a traceback.
+    """Let Ctrl-C during a command's imports end it with a line, and with no traceback or crash.
 
-    A program that imports the package keeps its own exception hook.
+    A program that imports the package keeps its own exception hook, and its imports.
     """
     if _is_command():
-        sys.excepthook = _say_interrupted
-
-
-def _say_interrupted(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
-    print("interrupted", file=sys.stderr, flush=True)
-    os._exit(INTERRUPTED)
+        early_interrupts.hide_interrupt_traceback("interrupted")
+        early_interrupts.finish_native_imports()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -203,7 +204,8 @@ def _by_ffmpeg(
         if stream.codec_context is None:
             raise DatasetError(f"{path}: holds audio in a coding that FFmpeg does not know")
         rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout
-        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+        # In one plane: PyAV miscounts eight planes and more (`streamclf.sources.recording.ffmpeg`).
+        resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
         if stretch is not None:
             start_s = float((stream.start_time or 0) * stream.time_base)
             begin, end = begin + start_s, end + start_s
@@ -216,11 +218,11 @@ def _by_ffmpeg(
                 break
             first = time if first is None else first
             for piece in resampler.resample(frame):
-                parts.append(piece.to_ndarray().T)
+                parts.append(_by_channel(piece))
                 n_samples += piece.samples
             if stretch is None:
                 _check_length(path, n_samples / rate)
-        parts += [piece.to_ndarray().T for piece in resampler.resample(None)]
+        parts += [_by_channel(piece) for piece in resampler.resample(None)]
     waveform = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
     if stretch is None:
         _check_whole(path, len(waveform), round(part.promised_s * rate), rate)
@@ -230,6 +232,12 @@ def _by_ffmpeg(
         too_early = max(0, round((begin - first) * rate))
         waveform = waveform[too_early : too_early + round((end - begin) * rate)]
     return waveform, rate
+
+
+def _by_channel(frame: Any) -> npt.NDArray[np.float32]:
+    """The samples of a frame of one plane, as ``(samples, channels)``."""
+    samples: npt.NDArray[np.float32] = frame.to_ndarray()
+    return samples.reshape(-1, len(frame.layout.channels))
 
 
 def _format_of(path: Path) -> str | None:

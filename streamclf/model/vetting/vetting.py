@@ -78,9 +78,10 @@ def vet_model(path: Path) -> int:
                     f"{path}: the file has {n_bytes} bytes, the limit is {MAX_FILE_BYTES}: "
                     "keep weights in a file beside it (ONNX's external data)"
                 )
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                inspection = _Inspection(path.parent)
-                reason = _find_fault(content, inspection)
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            inspection = _Inspection(path.parent)
+            reason = _find_fault(memoryview(content), inspection)
+            content.close()  # not after an exception, such as Ctrl-C: its traceback keeps views
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be opened: {error.strerror}") from error
     if reason:
@@ -88,16 +89,15 @@ def vet_model(path: Path) -> int:
     return n_bytes + inspection.n_bytes_beside
 
 
-def _find_fault(content: mmap.mmap, inspection: _Inspection) -> str:
+def _find_fault(data: Bytes, inspection: _Inspection) -> str:
     """Return the reason why a model is refused; empty if it is accepted."""
-    with memoryview(content) as data:
-        # Caught here: a traceback would keep views of the file, which then could not be closed.
-        try:
-            inspection.check_model(data)
-        except RefusedError as error:
-            return str(error)
-        except WireError as error:
-            return f"is no ONNX model that runs here: {error}: is the file complete?"
+    # Caught here: a traceback would keep views of the file, which then could not be closed.
+    try:
+        inspection.check_model(data)
+    except RefusedError as error:
+        return str(error)
+    except WireError as error:
+        return f"is no ONNX model that runs here: {error}: is the file complete?"
     return ""
 
 

@@ -109,8 +109,15 @@ class FrameTimeline:
             self._origin_s = time_s - counted_s
 
 
+MOST_PLANES = 7
+"""Most planes of a frame that PyAV counts rightly. It counts up to the first pointer that is none,
+and behind the eight in a frame something else follows: it then reads from where that points to."""
+
+
 def waveform_of(frame: Any) -> Waveform:
     """Return the samples of a frame as ``(channels, samples)``."""
+    if frame.format.is_planar and len(frame.layout.channels) > MOST_PLANES:
+        return np.concatenate([waveform_of(each) for each in _interleave(frame)], axis=1)
     if frame.format.name in ("s64", "s64p"):  # PyAV makes no array of these
         planes = [np.frombuffer(bytes(plane), np.int64) for plane in frame.planes]
         samples = np.stack(planes)[:, : frame.samples * len(frame.layout.channels) // len(planes)]
@@ -119,3 +126,11 @@ def waveform_of(frame: Any) -> Waveform:
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
     return np.ascontiguousarray(to_float(samples))
+
+
+def _interleave(frame: Any) -> list[Any]:
+    """Return a frame's samples in frames of one plane."""
+    import av
+
+    converter = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+    return [*converter.resample(frame), *converter.resample(None)]
