@@ -79,7 +79,7 @@ def test_the_page_asks_a_rule(page):
     assert wait(backtester).problem == ""
     text = browser.ask("/backtest?rule=dogs&at=0.2").text
     assert "the rule dogs would have told 2 times" in text  # 17 minutes apart, twice
-    assert '<p class="small">yard: dog since ' in text
+    assert '<p class="small">yard: dog (maybe) since ' in text
     told = api.send("backtest", {"rule": "nobody", "threshold": 0.2})["task"]
     assert told["order"]["rule"] == "nobody"
     assert wait(backtester).problem == ""
