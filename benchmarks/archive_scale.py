@@ -281,7 +281,8 @@ def simulate(driver_s: float, speed: float) -> None:
         (1000, "2 h, 1 in 500 of 24 h", mixed, True),
         (1000, "2 h, 1 in 500 of 24 h", mixed, False),
     ):
-        outcome = simulate_run(n_nodes, lengths, driver_s, speed, longest_first=longest_first)
+        simulation = Simulation(n_nodes, lengths, driver_s, speed, longest_first=longest_first)
+        outcome = simulation.run()
         ideal_s = lengths.sum() / speed / CORES / n_nodes
         print(f"| {n_nodes:,} | {name} | {'longest first' if longest_first else 'as planned'} | "
               f"{lengths.sum() / 3600:,.0f} | {outcome.end_s / 3600:.2f} h | "
@@ -289,79 +290,115 @@ def simulate(driver_s: float, speed: float) -> None:
               f"{outcome.end_s - outcome.first_idle_s:.0f} s | {outcome.n_lost} |")  # fmt: skip
 
 
-def simulate_run(
-    n_nodes: int,
-    seconds: np.ndarray,
-    driver_s: float,
-    speed: float,
-    *,
-    longest_first: bool = True,
-    lost_each_h: float = 100.0,
-) -> Outcome:
-    """Simulate one run by its events: an item ends, the driver has taken note, a node is lost."""
-    chance = np.random.default_rng(1)
-    n_workers = n_nodes * CORES
-    backlog = Backlog(range(len(seconds)), seconds if longest_first else np.ones(len(seconds)))
-    pace = np.exp(chance.normal(0, 0.2, n_nodes))
-    pace = speed * pace / pace.mean()
-    queues: list[list[int]] = [[] for _ in range(n_workers)]
-    lives = [0] * n_workers  # what was to happen to a worker that is lost does not
-    events: list[tuple[float, int, int, int, int]] = []  # when, what, worker, its life, item
-    joins, ends, noted, loss = range(4)
-    for worker in range(n_workers):
-        heapq.heappush(events, (worker / HIRED_PER_S, joins, worker, 0, 0))
-    next_loss = chance.exponential(3600 * lost_each_h / n_nodes)
-    heapq.heappush(events, (next_loss, loss, 0, 0, 0))
-    driver_free = busy = end_s = 0.0
-    first_idle, n_lost = float("inf"), 0
+JOINS, ENDS, NOTED, LOSS = range(4)
+"""What happens: a worker joins, an item ends, the driver has taken note of it, a node is lost."""
 
-    def begin(worker: int, now: float) -> None:
-        item = queues[worker][0]
-        took = seconds[item] / pace[worker // CORES]
-        heapq.heappush(events, (now + took, ends, worker, lives[worker], item))
 
-    def supply(worker: int, now: float) -> None:
-        nonlocal first_idle
-        while (item := backlog.take(worker)) is not None:
-            queues[worker].append(item)
-            if len(queues[worker]) == 1:
-                begin(worker, now)
-        if not queues[worker] and not backlog.n_waiting:
-            first_idle = min(first_idle, now)
+class Simulation:
+    """A run of many nodes, event by event.
 
-    while not backlog.done and events:
-        now, what, worker, life, item = heapq.heappop(events)
-        if what == loss:
-            node = int(chance.integers(n_nodes))
-            n_lost += 1
-            for each in range(node * CORES, (node + 1) * CORES):
-                if each in backlog._held:
-                    backlog.leave(each, with_its_node=True)
-                lives[each] += 1
-                queues[each] = []
-                again = (now + NEW_NODE_S, joins, each, lives[each], 0)
-                heapq.heappush(events, again)
-            for each in backlog.idle():
-                supply(each, now)
-            next_loss = now + chance.exponential(3600 * lost_each_h / n_nodes)
-            heapq.heappush(events, (next_loss, loss, 0, 0, 0))
-        elif life != lives[worker]:
-            continue
-        elif what == ends:
-            queues[worker].pop(0)
-            if queues[worker]:
-                begin(worker, now)
-            driver_free = max(driver_free, now) + driver_s
-            busy += driver_s
-            heapq.heappush(events, (driver_free, noted, worker, life, item))
-        else:
-            if what == joins:
-                backlog.join(worker)
+    Args:
+        n_nodes: Number of nodes.
+        seconds: ``(items,)``, audio of each.
+        driver_s: Time that the driver takes for an item.
+        speed: Seconds of audio that a core hears in a second.
+        longest_first: Whether long items are given out first.
+        lost_each_h: Hours after which a node is lost, on average.
+    """
+
+    def __init__(
+        self,
+        n_nodes: int,
+        seconds: np.ndarray,
+        driver_s: float,
+        speed: float,
+        *,
+        longest_first: bool = True,
+        lost_each_h: float = 100.0,
+    ) -> None:
+        self._n_nodes, self._seconds, self._driver_s = n_nodes, seconds, driver_s
+        self._lost_each_s = 3600 * lost_each_h / n_nodes
+        self._chance = np.random.default_rng(1)
+        n_workers = n_nodes * CORES
+        weights = seconds if longest_first else np.ones(len(seconds))
+        self._backlog = Backlog(range(len(seconds)), weights)
+        pace = np.exp(self._chance.normal(0, 0.2, n_nodes))
+        self._pace = speed * pace / pace.mean()
+        self._queues: list[list[int]] = [[] for _ in range(n_workers)]
+        self._lives = [0] * n_workers  # what was to happen to a worker that is lost does not
+        # When, what, worker, its life, item.
+        self._events: list[tuple[float, int, int, int, int]] = []
+        for worker in range(n_workers):
+            self._plan(worker / HIRED_PER_S, JOINS, worker)
+        self._plan_loss(0.0)
+        self._driver_free = self._busy = self._end_s = 0.0
+        self._first_idle, self._n_lost = float("inf"), 0
+
+    def run(self) -> Outcome:
+        """Let everything happen until all items are done."""
+        while not self._backlog.done and self._events:
+            now, what, worker, life, item = heapq.heappop(self._events)
+            if what == LOSS:
+                self._lose_node(now)
+            elif life != self._lives[worker]:
+                continue
+            elif what == ENDS:
+                self._end(worker, item, now)
+            elif what == JOINS:
+                self._backlog.join(worker)
+                self._supply(worker, now)
             else:
-                backlog.finish(worker, item)
-                end_s = now
-            supply(worker, now)
-    return Outcome(end_s, min(first_idle, end_s), busy, n_lost)
+                self._backlog.finish(worker, item)
+                self._end_s = now
+                self._supply(worker, now)
+        first_idle_s = min(self._first_idle, self._end_s)
+        return Outcome(self._end_s, first_idle_s, self._busy, self._n_lost)
+
+    def _plan(self, when: float, what: int, worker: int, item: int = 0) -> None:
+        heapq.heappush(self._events, (when, what, worker, self._lives[worker], item))
+
+    def _plan_loss(self, now: float) -> None:
+        when = now + self._chance.exponential(self._lost_each_s)
+        heapq.heappush(self._events, (when, LOSS, 0, 0, 0))
+
+    def _begin(self, worker: int, now: float) -> None:
+        item = self._queues[worker][0]
+        took = self._seconds[item] / self._pace[worker // CORES]
+        self._plan(now + took, ENDS, worker, item)
+
+    def _end(self, worker: int, item: int, now: float) -> None:
+        """Let a worker go on with its next item, while the driver takes note of this one."""
+        queue = self._queues[worker]
+        queue.pop(0)
+        if queue:
+            self._begin(worker, now)
+        self._driver_free = max(self._driver_free, now) + self._driver_s
+        self._busy += self._driver_s
+        self._plan(self._driver_free, NOTED, worker, item)
+
+    def _supply(self, worker: int, now: float) -> None:
+        """Give a worker items, as many as it may hold."""
+        queue = self._queues[worker]
+        while (item := self._backlog.take(worker)) is not None:
+            queue.append(item)
+            if len(queue) == 1:
+                self._begin(worker, now)
+        if not queue and not self._backlog.n_waiting:
+            self._first_idle = min(self._first_idle, now)
+
+    def _lose_node(self, now: float) -> None:
+        """Lose a node with its workers; another one comes in its place."""
+        node = int(self._chance.integers(self._n_nodes))
+        self._n_lost += 1
+        for worker in range(node * CORES, (node + 1) * CORES):
+            if worker in self._backlog._held:
+                self._backlog.leave(worker, with_its_node=True)
+            self._lives[worker] += 1
+            self._queues[worker] = []
+            self._plan(now + NEW_NODE_S, JOINS, worker)
+        for worker in self._backlog.idle():
+            self._supply(worker, now)
+        self._plan_loss(now)
 
 
 if __name__ == "__main__":

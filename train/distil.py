@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = describe(options, recipe, describe_sources(training.tracks.clips), n_steps)
     run = open_run(options, config)
     torch.manual_seed(options.seed)
-    learner, progress = learn(training, judged, recipe, run, options)
+    learner, progress = learn(training, recipe, run, options)
     pupil = finish(run, learner, progress)
     return conclude(run, pupil, judged, windows_of(config, n_steps))
 
@@ -471,7 +471,7 @@ def begin_learner(
 
 
 def learn(
-    training: Heard, judged: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
+    training: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
 ) -> tuple[Learner, Progress]:
     """Go through the shards, some at a time; what is kept are the averaged weights.
 

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -125,7 +126,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         periods=sorted({*PERIODS, order.days if order is not None else DAYS}),
         days=order.days if order is not None else DAYS,
         model=model_name,
-        models=backtester.models,
+        models=[(each, Path(each).stem) for each in backtester.models],
         rules=[rule.name for rule in backtester.rules],
         again_s=AGAIN_S,
         **values,
