@@ -252,6 +252,13 @@ def test_long_events_have_lengths_that_fit_their_column():
     ]  # fmt: skip
 
 
+def test_what_is_never_told_is_never_above_its_threshold():
+    card = toys.toy_card(labels=["dog", "noise"])
+    picture = take_snapshot(History(), card, Thresholds(on=0.5, off=0.3, never=["noise"]), 1.0, 1.0)
+    assert picture.on.tolist() == [0.5, np.inf]
+    assert replace(picture, values=np.ones(2, np.float32)).above.tolist() == [True, False]
+
+
 def test_counts_are_of_the_whole_session_also_of_events_that_the_list_forgot():
     history, card = History(), toys.toy_card(labels=["dog", "siren"])
     history.begin(StreamStarted("x", 1000, ["dog", "siren"], "single-label"))

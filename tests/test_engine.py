@@ -137,6 +137,15 @@ def test_engine_gives_the_same_live_and_recorded(classifier):
     np.testing.assert_allclose(live[1], recorded[1], atol=1e-6)
 
 
+def test_a_label_of_which_nothing_is_told_has_no_threshold(classifier):
+    never = Settings(thresholds=Thresholds(on=0.5, off=0.3, never=["low"]))
+    engine = Engine(classifier, never)
+    assert engine.onset_thresholds["low"] == np.inf  # asked for, and never told
+    assert engine.onset_threshold("low") is None
+    assert engine.onset_threshold("middle") == 0.5
+    assert "low" in engine.card.labels
+
+
 def test_engine_scores_each_live_window_as_soon_as_it_is_there(classifier):
     delivered = []
 

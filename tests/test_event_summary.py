@@ -226,3 +226,10 @@ def test_a_pace_is_never_told_as_none():
 )
 def test_a_clock_is_off_or_right(ppm, words):
     assert f"the device's {words}" in Statistics(sample_rate=8000, drift_ppm=ppm).summary()
+
+
+def test_what_is_never_told_did_not_come_near():
+    highest = HighestAverages()
+    highest.add(average(0.9, 0.4))
+    said = highest.describe(["noise", "dog"], {"noise": np.inf, "dog": 0.5}, 8000, str)
+    assert said == "dog 0.40 at 0:00, its threshold is 0.50"

@@ -69,6 +69,30 @@ def test_unknown_sounds_count_beside_the_labels_unless_they_are_named():
     assert choose() is None
 
 
+def test_a_name_of_which_nothing_is_ever_told_is_told():
+    told = []
+    with pytest.raises(UsageError, match="--only dog: tones scores it, and never tells it"):
+        choose("dog", never=["dog"])
+    with pytest.raises(UsageError, match="never = "):
+        choose("dog,rain", never=["dog", "rain"])
+    assert choose("dog,rain", never=["dog"], report=told.append) == {"dog", "rain"}
+    assert [line.partition(": tones")[0] for line in told] == ["warning: --only dog"]
+    assert choose("dog", never=["rain"], report=told.append) == {"dog"}
+    assert choose(None, "dog", never=["rain"], report=told.append)
+    assert len(told) == 1
+
+
+def test_a_broad_name_is_told_by_its_narrower_ones():
+    told = []
+    card = toys.toy_card(labels=["alarm", "siren"], broader={"siren": ["alarm"]})
+    assert choose_labels(card, "alarm", None, never=["alarm"], report=told.append) == {
+        "alarm", "siren"
+    }  # fmt: skip
+    assert not told
+    with pytest.raises(UsageError, match="--only siren"):
+        choose_labels(card, "siren", None, never=["siren"])
+
+
 def test_a_regression_has_no_labels_to_choose():
     meter = toys.toy_card(task="regression", activation="none", labels=["power"], name="meter")
     with pytest.raises(UsageError, match="--except chooses events, and meter gives values"):

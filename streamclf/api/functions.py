@@ -398,12 +398,15 @@ def _engine(
     classifier = _classifier(model, live)
     card = classifier.card
     with _errors_of_arguments():
-        settings = Settings(
-            hop_s,
-            average_s,
-            thresholds=choose_thresholds(card, thresholds),
-            labels=choose_labels(card, thresholds.only, thresholds.leave_out),
+        chosen = choose_thresholds(card, thresholds)
+        labels = choose_labels(
+            card,
+            thresholds.only,
+            thresholds.leave_out,
+            never=chosen.never,
+            report=say,
         )
+        settings = Settings(hop_s, average_s, thresholds=chosen, labels=labels)
     engine = Engine(classifier, settings)
     opened = classifier.model
     engine.read_ahead = not live and has_spare_core(opened.provider, opened.n_threads)

@@ -72,11 +72,16 @@ def backtest(
     """
     model = JudgingModel.open(find_model(options.name))
     card = model.card
-    chosen = replace(
-        settings,
-        thresholds=choose_thresholds(card, thresholds),
-        labels=choose_labels(card, thresholds.only, thresholds.leave_out, apart=settings.broader),
+    limits = choose_thresholds(card, thresholds)
+    labels = choose_labels(
+        card,
+        thresholds.only,
+        thresholds.leave_out,
+        apart=settings.broader,
+        never=limits.never,
+        report=say,
     )
+    chosen = replace(settings, thresholds=limits, labels=labels)
     asked = replace(asked, since=asked.since or SINCE)
     needed = wanted.features is None or asked.store is not None
     with asked.open() if needed else nullcontext() as connection:

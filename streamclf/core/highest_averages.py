@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -68,7 +69,7 @@ class HighestAverages:
 
         Args:
             labels: Labels of the classes, in the order of the output.
-            thresholds: Threshold of each label that may be shown.
+            thresholds: Threshold of each label that may be shown; infinite ones are not.
             sample_rate: Sample rate of the positions in Hz.
             display_name: Returns the name shown to people for a label.
         """
@@ -77,7 +78,8 @@ class HighestAverages:
         order = [
             int(index)
             for index in np.argsort(-self._values, kind="stable")
-            if labels[index] in thresholds and self._values[index] >= MIN_SHOWN
+            if thresholds.get(labels[index], math.inf) < math.inf
+            and self._values[index] >= MIN_SHOWN
         ]
         parts: list[str] = []
         for index in order[:N_SHOWN]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from streamclf.core.card import Card, broader_than
 from streamclf.core.errors import UsageError
@@ -21,6 +21,8 @@ def choose_labels(
     *,
     name_unknown: bool = False,
     apart: bool = False,
+    never: Collection[str] = (),
+    report: Callable[[str], None] = lambda line: None,
 ) -> frozenset[str] | None:
     """Find the labels whose events are reported.
 
@@ -36,13 +38,15 @@ def choose_labels(
         name_unknown: Whether the run makes events ``unknown`` and ``silence``. Both are reported,
             unless they are left out or ``only`` names just one of them.
         apart: Whether kinds of a sound are told apart (`streamclf.core.sound_kinds`).
+        never: Labels of which no event is told, however high they score.
+        report: Called with a line for each name in ``only`` of which nothing is told.
 
     Returns:
         The labels, or None where all are reported.
 
     Raises:
-        UsageError: A name fits no label, no label is left, or the model is a regression, which
-            finds no events.
+        UsageError: A name fits no label, no label is left, nothing is told of any that is named,
+            or the model is a regression, which finds no events.
     """
     if only is None and leave_out is None:
         return None
@@ -58,6 +62,13 @@ def choose_labels(
     if only is not None:
         named = set(_find("--only", only, vocabulary, card, every))
         narrower = {each for label in named for each in vocabulary.with_narrower(label)}
+        untold = [
+            label for label in sorted(named) if set(vocabulary.with_narrower(label)) <= {*never}
+        ]
+        for line in (_describe_untold(card, label) for label in untold):
+            if len(untold) == len(named):
+                raise UsageError(line)
+            report(f"warning: {line}")
         chosen = narrower - kinds | named
         if not chosen & set(others):
             chosen |= set(others)
@@ -97,6 +108,13 @@ def _find(
         if name or len(parts) == 1:
             yield _pick_label(option, name, found, card, labels)
         start = end
+
+
+def _describe_untold(card: Card, label: str) -> str:
+    return (
+        f"--only {card.display_name(label)}: {card.name} scores it, and never tells it as an "
+        "event: name another, or write never = [] into a file for --thresholds"
+    )
 
 
 def _pick_label(option: str, name: str, found: list[str], card: Card, labels: list[str]) -> str:

@@ -97,7 +97,7 @@ class StreamStarted:
         display_names: Names shown to people in place of labels; a label without one is shown
             itself.
         thresholds: Averaged score at which an event begins, for the labels whose events are
-            reported.
+            asked for; infinite where no event is ever told.
         temperature: Temperature of averaged scores, see `streamclf.core.temperature`.
         n_taught: Number of labels, the last ones, that have no temperature.
         run: Name that tells this run over a live source from others; empty for recordings, whose

@@ -50,7 +50,7 @@ class Snapshot:
         card: Card of the model.
         time_s: The moment, in seconds from the session's start.
         values: ``(classes,)`` averaged scores; None before the first window.
-        on: ``(classes,)`` thresholds at which an event begins.
+        on: ``(classes,)`` thresholds at which an event begins; infinite where none is ever told.
         level: Sound level.
         columns: Columns of the last seconds, the newest last.
         averages: Averaged scores of the last minutes, the newest last.
@@ -121,7 +121,9 @@ def take_snapshot(
         counts = history.counts(entries)
     newest = averages[-1] if averages else None
     values = newest.values if newest and newest.values.size == len(card.labels) else None
-    on = np.array([thresholds.of(label).on for label in card.labels], dtype=np.float32)
+    never = set(thresholds.never)  # no score of theirs is a threshold's
+    limits = [np.inf if label in never else thresholds.of(label).on for label in card.labels]
+    on = np.array(limits, dtype=np.float32)
     level = measure(columns, time_s)
     verdict = newest.verdict if newest else ("known", 1.0)
     return Snapshot(card, time_s, values, on, level, columns, averages, entries, verdict, counts)

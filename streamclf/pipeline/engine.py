@@ -8,6 +8,7 @@ bounded queue. Recordings can have such a thread as well, which decodes while th
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -144,22 +145,25 @@ class Engine:
 
     @property
     def onset_thresholds(self) -> dict[str, float]:
-        """Averaged score at which an event begins, for the labels of requested events."""
-        chosen = self.settings.labels
+        """Averaged score at which an event begins, for the labels of requested events.
+
+        It is infinite for a label of which no event is ever told.
+        """
+        chosen, never = self.settings.labels, self.thresholds.never
         return {
-            label: self.thresholds.of(label).on
+            label: math.inf if label in never else self.thresholds.of(label).on
             for label in self.card.labels
             if chosen is None or label in chosen
         }
 
     def onset_threshold(self, label: str) -> float | None:
-        """Averaged score at which an event of a label begins; None if its events are not requested.
+        """Averaged score at which an event of a label begins; None if its events are never told.
 
         The values of a regression have no events.
         """
         chosen = self.settings.labels
         requested = label in self.card.labels and (chosen is None or label in chosen)
-        if not requested or self.card.task == "regression":
+        if not requested or self.card.task == "regression" or label in self.thresholds.never:
             return None
         return self.thresholds.of(label).on
 

@@ -36,6 +36,8 @@ def make_engine(
         thresholds.leave_out,
         name_unknown=settings.name_unknown,
         apart=settings.broader,
+        never=chosen.never,
+        report=report,
     )
     engine = Engine(classifier, replace(settings, thresholds=chosen, labels=labels))
     if settings.name_unknown and engine.unknown is None and card.task != "regression":

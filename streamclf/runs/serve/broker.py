@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -77,7 +78,9 @@ def describe_source(stream: ServedStream) -> SourceFacts:
         name=stream.name,
         opens=_describe_opened(plan),
         labels={label: engine.card.display_name(label) for label in _labels_of(engine)},
-        thresholds=engine.onset_thresholds,
+        thresholds={
+            label: limit for label, limit in engine.onset_thresholds.items() if limit < math.inf
+        },
         calibration_db=plan.served.calibration_db,
         state=stream.state,
         paused=stream.paused,
