@@ -12,7 +12,7 @@ from readings import check_contiguous, read, write_planes
 
 from streamclf.core.errors import RecordingError, SourceError, StreamError
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.sources.recording.ffmpeg import Decoder
+from streamclf.sources.recording.ffmpeg import Decoder, demux
 from streamclf.sources.recording.frame_timeline import FrameTimeline
 from streamclf.sources.recording.recording import Recording
 
@@ -300,3 +300,12 @@ def test_channels_in_more_planes_than_a_frame_has_pointers_are_read(tmp_path, la
     assert error == ""
     heard = np.concatenate([item.waveform for item in items], axis=1)
     np.testing.assert_array_equal(heard * 32768, written)
+
+
+def test_streams_that_come_up_while_a_file_is_read_do_not_end_it_in_a_mistake():
+    class Container:
+        def demux(self, stream):
+            yield stream
+            raise IndexError("list index out of range")
+
+    assert list(demux(Container(), "packet")) == ["packet"]

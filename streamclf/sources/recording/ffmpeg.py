@@ -121,7 +121,7 @@ class Decoder(GuardedReader):
     ) -> Iterator[Block | Gap | Notice]:
         """Decode to the end, or until reading fails."""
         try:
-            for demuxed in self._container.demux(self._stream):
+            for demuxed in demux(self._container, self._stream):
                 if stopped():
                     damage.is_stopped = True
                     return
@@ -286,6 +286,16 @@ _FROM_ZERO = ("matroska", "flac")
 """Containers whose length counts from 0, wherever the first time stamp lies."""
 
 
+def demux(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield a stream's packets, and at their end the one that makes its decoder give all it holds.
+
+    In damaged files streams come up that were not there when the file was opened. PyAV may fail at
+    them, behind all packets of the stream.
+    """
+    with suppress(IndexError):
+        yield from container.demux(stream)
+
+
 def count_decoded_seconds(path: Path) -> float | None:
     """Count the seconds of audio that FFmpeg decodes from a file; None if there is none.
 
@@ -297,7 +307,7 @@ def count_decoded_seconds(path: Path) -> float | None:
     errors = (av.FFmpegError, OSError, ValueError)
     with suppress(*errors), av.open(str(path), metadata_errors="ignore") as container:
         tracks = [track for track in container.streams.audio if track.codec_context is not None]
-        for packet in container.demux(tracks[0]) if tracks else ():
+        for packet in demux(container, tracks[0]) if tracks else ():
             with suppress(*errors):
                 seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
     return seconds or None
@@ -323,7 +333,7 @@ def decode_from(path: Path, seconds: float) -> Iterator[Block]:
         begin_s = float((track.start_time or 0) * (track.time_base or 0))
         container.seek(round((seconds + begin_s) * av.time_base))
         position: int | None = None
-        for frame in container.decode(track):
+        for frame in (frame for packet in demux(container, track) for frame in packet.decode()):
             waveform = waveform_of(frame)
             if position is None and frame.time is not None:
                 position = max(round((frame.time - begin_s) * frame.sample_rate), 0)
