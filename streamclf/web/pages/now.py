@@ -69,7 +69,7 @@ def tell_level(source: dict[str, Any]) -> str:
     if source["level"] is None:
         return "–"
     if source["muted"]:
-        return "no signal"
+        return STATE_WORDS["silent"]
     if source["clipped"]:
         return "too loud"
     db = round(source["level"] + (source["calibration_db"] or 0.0))

@@ -59,8 +59,9 @@ class Card {
     if (performance.now() - this.spokenAt < SPEAK_EVERY_MS) return;
     this.spokenAt = performance.now();
     const decibels = () => `${Math.round(level + (calibration ?? 0))} ${calibration === null ? "dB" : "dB SPL"}`;
-    const text = (level === null ? "–" : muted ? "no signal" : clipped ? "too loud" : decibels()).replace("-", "−");
-    write(this.find(".db"), text);
+    const shown = this.find(".db");
+    const text = (level === null ? "–" : muted ? shown.dataset.muted : clipped ? "too loud" : decibels()).replace("-", "−");
+    write(shown, text);
     const meter = this.find(".meter");
     meter.setAttribute("aria-valuenow", level ?? LOWEST_DB);
     meter.setAttribute("aria-valuetext", level === null ? "no sound" : text);
