@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import json
 import os
@@ -19,8 +18,7 @@ import pytest
 import soundfile
 import toys
 import typer
-from _pytest.faulthandler import fault_handler_stderr_fd_key
-from forked_workers import ForkedWorkers
+from forked_workers import ForkedWorkers, watch_for_crashes
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
 from longest import begin_with_longest
@@ -76,15 +74,8 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let a crash in native code print where it was, whatever the tests before have done.
-
-    Some libraries take over the handlers of fatal signals and reset them when they are closed:
-    after a driver of Ray has ended, a segmentation fault would end the process without a word.
-    """
-    log = item.config.stash.get(fault_handler_stderr_fd_key, None)
-    if log is not None:
-        faulthandler.disable()  # without this the handlers are taken to be there
-        faulthandler.enable(log)
+    """Let a crash in native code tell where it was."""
+    watch_for_crashes(item.config)
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import nest
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 
 class ForkedWorkers:
@@ -74,3 +76,15 @@ def can_fork(config: pytest.Config, specs: list[Any]) -> bool:
         and config.getoption("dist") != "loadgroup"
         and not config.pluginmanager.hasplugin("_cov")  # it follows workers from their beginning
     )
+
+
+def watch_for_crashes(config: pytest.Config) -> None:
+    """Let a fatal signal print which lines of Python ran, whatever the tests before have done.
+
+    Some libraries take over the handlers of fatal signals and reset them when they are closed:
+    after a driver of Ray has ended, a segmentation fault would end the process without a word.
+    """
+    log = config.stash.get(fault_handler_stderr_fd_key, None)
+    if log is not None:
+        faulthandler.disable()  # without this the handlers are taken to be there
+        faulthandler.enable(log)

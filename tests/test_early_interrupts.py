@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from streamclf.cli import main
 from streamclf.core.early_interrupts import HeldInterrupt
 
 IMPORT = """
@@ -65,3 +66,13 @@ def test_interrupt_while_the_program_starts_shows_no_traceback(tmp_path):
         env={**os.environ, "PYTHONPATH": places}, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_interrupt_while_a_class_is_made_is_no_mistake_of_the_program(monkeypatch, capsys):
+    class Field:
+        def __set_name__(self, owner, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "load_single_command", lambda *_: type("Made", (), {"a": Field()}))
+    assert main.run(["--version"]) == 130
+    assert capsys.readouterr().err == ""

@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import conftest
 import nest
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
-from forked_workers import can_fork
+from forked_workers import can_fork, watch_for_crashes
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="forks are taken on Linux alone")
 PLAIN = SimpleNamespace(popen=True, python=None, chdir=None, via=None)
@@ -57,7 +56,7 @@ def test_crash_is_told_where_the_run_is_watched(request):
         assert os.path.samestat(os.fstat(log), watched)
     signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # as a library may leave it
     assert _caught() == {*FATAL} - {signal.SIGSEGV}
-    conftest.pytest_runtest_setup(request.node)
+    watch_for_crashes(request.config)
     assert _caught() == {*FATAL}
 
 

@@ -515,6 +515,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if standard_streams.is_output_error(error):
             return 1  # `main` says why
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return 130  # Python makes a RuntimeError of one that comes while a class is made
         if os.environ.get("STREAMCLF_TRACEBACK"):
             import traceback
 
