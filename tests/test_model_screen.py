@@ -45,6 +45,7 @@ def test_a_bundled_model_fits_on_one_screen(streamclf, name):
         shown = re.escape(card.display_name(label))
         assert re.search(rf"  {shown}(  |$)", text, re.MULTILINE)
     assert ("and 472 more" in text) == (name == "wide")
+    assert ("several at once; 428 are told as events." in text) == (name == "wide")
 
 
 def test_three_sentences_say_how_accurate_it_is(tmp_path):

@@ -65,7 +65,9 @@ def _task(card: Card) -> str:
     if card.task == "regression":
         return f"gives {', '.join(card.labels)} as a number, again and again, of what it hears."
     how = "one at a time" if card.task == "single-label" else "several at once"
-    return f"names {_count_labels(card)}, {how}."
+    n_events = len(card.labels) - len(card.thresholds.never)
+    events = f"; {n_events:,} are told as events" if card.thresholds.never else ""
+    return f"names {_count_labels(card)}, {how}{events}."
 
 
 def _count_labels(card: Card) -> str:
