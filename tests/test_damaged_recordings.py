@@ -132,6 +132,36 @@ def test_damage_in_the_middle_is_a_gap_in_its_place_and_an_error(tmp_path, endin
     assert {gap.cause for gap in gaps} <= {"damaged", "missing in the stream"}
 
 
+@pytest.mark.parametrize("codec", ["vorbis", "opus"])
+def test_ogg_damaged_at_either_end_is_not_taken_for_whole(tmp_path, codec):
+    """Its first page of audio, of which FFmpeg says nothing, the one before the last, the last."""
+    path = tmp_path / "x.ogg"
+    soundfile.write(path, LONG, 48_000, format="OGG", subtype=codec.upper())
+    whole = path.read_bytes()
+    pages = [found.start() for found in re.finditer(b"OggS", whole)]
+    first = next(at for at in pages if int.from_bytes(whole[at + 6 : at + 14], "little"))
+    for at in (first, pages[-2], pages[-1]):
+        end = min([page for page in pages if page > at], default=len(whole))
+        path.write_bytes(whole[: at + 40] + bytes(end - at - 40) + whole[end:])
+        items, error = read(path)
+        heard_s = sum(i.n_samples / i.sample_rate for i in items if isinstance(i, Block))
+        assert heard_s < 7.95
+        assert "lacks audio before its end" in error or "is cut short" in error
+        if at == first:
+            assert isinstance(items[0], Gap)
+            assert items[-1].end / items[-1].sample_rate == pytest.approx(8, abs=0.02)
+
+
+def test_a_length_that_no_file_could_hold_is_not_believed(tmp_path):
+    """A gap of months from a few wrong bits would outweigh all that was heard."""
+    path = encode(tmp_path / "x.mkv", "aac", LONG[:96_000])
+    data = path.read_bytes()
+    at = data.index(b"\x44\x89\x88") + 3
+    path.write_bytes(data[:at] + struct.pack(">d", 1e12) + data[at + 8 :])
+    items, error = read(path)
+    assert (error, {type(item) for item in items}) == ("", {Block})
+
+
 @pytest.mark.parametrize(("ending", "codec"), [("mka", "flac"), ("wv", "wavpack"), ("tta", "tta")])
 def test_a_checksum_that_is_wrong_is_damage(tmp_path, ending, codec):
     """FFmpeg would deliver noise in its place."""

@@ -33,6 +33,8 @@ class _Link:
         ended: Serial numbers of the streams whose last page was found.
         is_begun: Whether a page followed the first pages of the streams.
         holes: First byte and end of damaged stretches between its pages.
+        has_audio: Whether a page was found on which a packet of audio ends.
+        begins_damaged: Whether foreign bytes come before the first of those.
     """
 
     start: int
@@ -40,6 +42,8 @@ class _Link:
     ended: set[bytes]
     is_begun: bool = False
     holes: list[tuple[int, int]] = field(default_factory=list)
+    has_audio: bool = False
+    begins_damaged: bool = False
 
 
 def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
@@ -61,9 +65,10 @@ def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
         is_last = following is None
         cut_off = ""
         remarks: tuple[str, ...] = ()
-        if is_last and is_torn:
+        is_ended = link.ended >= link.serials
+        if is_last and (is_torn or (end < size and not is_ended)):
             cut_off = "its last page is missing or damaged"
-        elif not link.ended >= link.serials:
+        elif not is_ended:
             remarks = ("its last page has no mark of an end: nothing else says that it is cut",)
         if n_lost := sum(last - first for first, last in link.holes):
             remarks += (f"{n_lost} bytes between its pages are damaged",)
@@ -77,13 +82,15 @@ def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
             cut_off=cut_off,
             remarks=remarks,
             holes=tuple(link.holes),
+            is_single=len(link.serials) == 1,
+            begins_damaged=link.begins_damaged,
         )
 
 
 def _walk(data: mmap.mmap, start: int, size: int) -> tuple[list[_Link], int]:
     """Find the links, and the end of the last whole page."""
     links: list[_Link] = []
-    at = end = start
+    at = end = last = start
     while 0 <= at <= size - _HEAD_BYTES:
         body = at + _HEAD_BYTES + data[at + 26]
         page_end = body + sum(data[at + _HEAD_BYTES : body])
@@ -97,9 +104,35 @@ def _walk(data: mmap.mmap, start: int, size: int) -> tuple[list[_Link], int]:
             link = links[-1]
             if at - end >= _HOLE_BYTES and end > link.start:
                 link.holes.append((end, at))
+            if at > end > link.start and not link.has_audio:
+                link.begins_damaged = True
+            granule = int.from_bytes(data[at + 6 : at + 14], "little", signed=True)
+            if granule > 0 and not link.has_audio:
+                link.has_audio = _is_whole(data[at:page_end])
+                link.begins_damaged = link.begins_damaged or not link.has_audio
             link.serials.add(serial)
             link.is_begun = link.is_begun or not flags & _BEGINS
             if flags & _ENDS:
                 link.ended.add(serial)
-        at = end = page_end
+        last, at, end = at, page_end, page_end
+    if not _is_whole(data[last:end]):
+        end = last
     return links or [_Link(start, set(), set())], end
+
+
+def _is_whole(page: bytes) -> bool:
+    """Whether the checksum of a page is right (RFC 3533, section 6)."""
+    crc = 0
+    for byte in page[:22] + bytes(4) + page[26:]:
+        crc = (crc << 8 ^ _CRC[crc >> 24 ^ byte]) & 0xFFFF_FFFF
+    return crc == int.from_bytes(page[22:26], "little")
+
+
+def _crc_of(byte: int) -> int:
+    crc = byte << 24
+    for _ in range(8):
+        crc = crc << 1 ^ (0x04C1_1DB7 if crc >> 31 & 1 else 0)
+    return crc & 0xFFFF_FFFF
+
+
+_CRC = [_crc_of(byte) for byte in range(256)]

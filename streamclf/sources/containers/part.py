@@ -39,6 +39,8 @@ class Part:
         cut_off: Evidence in the last bytes that the file is truncated, in words; empty for none.
         remarks: Oddities that cost no audio, one line each.
         holes: First byte and end of damaged stretches that its decoder is not shown.
+        is_single: Whether it is known to be one stream of Ogg, whose last page tells its length.
+        begins_damaged: Whether there are foreign bytes where its first audio should be.
         recoding: How to make plain samples of those behind ``head``; None where they are plain.
     """
 
@@ -52,6 +54,8 @@ class Part:
     cut_off: str = ""
     remarks: tuple[str, ...] = ()
     holes: tuple[tuple[int, int], ...] = ()
+    is_single: bool = False
+    begins_damaged: bool = False
     recoding: Recoding | None = None
 
     @property

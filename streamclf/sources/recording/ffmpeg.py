@@ -104,6 +104,8 @@ class Decoder(GuardedReader):
         if self._remark:
             yield Notice(0, 1, self._remark, self._remark_level)
         timeline = FrameTimeline(self._begin_s() if self._is_as_played else None)
+        if self._part.begins_damaged:
+            timeline.lose(0.0, 0.0)
         damage = Damage(self._container.format.name, self._path)
         items = self._items(timeline, damage, stopped)
         yield from join_blocks(items, self._block_samples) if self._block_samples else items
@@ -245,12 +247,15 @@ class Decoder(GuardedReader):
             stated_s = self._duration_s or 0.0
         # Some containers count the length from 0, others from the first time stamp.
         begun_s = max(timeline.begin_s, 0.0) if container in _FROM_ZERO else 0.0
-        return max(stated_s - begun_s, 0.0)
+        # A damaged header may state months: no coding has less than a byte a second.
+        return max(stated_s - begun_s, 0.0) if stated_s <= self._container.size else 0.0
 
     def _length_format(self) -> str | None:
         """Return the name of the container if its header states a length, else None."""
         names = self._container.format.name.split(",")
-        return next((name for name in names if name in _SLACK_S), None)
+        if self._part.is_single and len(self._container.streams) == 1:
+            return "ogg"
+        return next((name for name in names if name in _SLACK_S and name != "ogg"), None)
 
     def _slack_s(self) -> float:
         part = self._part
@@ -274,6 +279,7 @@ _SLACK_S = {
     "mov": 0.5,
     "asf": 0.5,
     "flv": 0.1,
+    "ogg": 0.1,
     "avi": 0.5,
     "flac": NEGLIGIBLE_S,
     "wv": NEGLIGIBLE_S,
@@ -282,7 +288,7 @@ _SLACK_S = {
 }
 """Containers whose header states the length, with the seconds by which that may exceed the audio's
 own."""
-_FROM_ZERO = ("matroska", "flac")
+_FROM_ZERO = ("matroska", "flac", "ogg")
 """Containers whose length counts from 0, wherever the first time stamp lies."""
 
 
@@ -351,8 +357,8 @@ def _tell_missing(timeline: FrameTimeline, damage: Damage) -> str:
     return f"lacks audio before its end: {timeline.missing_s:.2f} s {places}{why}"
 
 
-_BY_BYTES = ("asf", "avi")
-"""Containers whose length FFmpeg recalculates from the size of the file."""
+_BY_BYTES = ("asf", "avi", "ogg")
+"""Containers whose length FFmpeg takes from the size of the file, or from its last page."""
 
 
 def _is_picture(stream: Any) -> bool:
