@@ -1,13 +1,13 @@
 """Archives on Ray: a cluster that loses nodes, items that end their workers, and a Ctrl-C."""
 
 import contextlib
+import json
 import os
-import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -17,17 +17,10 @@ import soundfile
 import toys
 from archives import tones
 from live_runs import PATIENCE_S
-from poisoned import OpenPoisoned
 
 from streamclf.archive.local_place import LocalPlace
 from streamclf.archive.manifest import read_manifest
-from streamclf.archive.on_ray import run_on_ray
-from streamclf.archive.run_item import Hearing, Runner
-from streamclf.archive.workers import WorkerOptions
 from streamclf.cli import main
-from streamclf.core.settings import Settings
-from streamclf.core.thresholds import ThresholdOptions
-from streamclf.model.options import ModelOptions
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray's clusters need processes")
 
@@ -97,82 +90,29 @@ def environments(folder: Path) -> list[str]:
     return found
 
 
-class Nodes:
-    """A cluster of a node that stays and of nodes that do not."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self._memory = {"object_store_memory": 80_000_000}
-        self._cluster = Cluster(
-            initialize_head=True,
-            head_node_args={
-                "num_cpus": 1, "include_dashboard": False, "include_log_monitor": False,
-                "no_monitor": True, **self._memory,
-            },
-        )  # fmt: skip
-        self.address = self._cluster.address
-
-    def add(self):
-        return self._cluster.add_node(num_cpus=1, **self._memory)
-
-    def kill(self, node) -> None:
-        self._cluster.remove_node(node, allow_graceful=False)
-
-    def close(self) -> None:
-        self._cluster.shutdown()
-
-
-def test_lost_nodes_and_deadly_items_change_no_result(
-    archive, tone_model, quiet_ray, tmp_path, capsys
-):
+def test_lost_nodes_and_deadly_items_change_no_result(archive, tone_model, quiet_ray):
     alone, results = copy(archive, "alone"), copy(archive, "results")
     model = ["--model", str(tone_model)]
     assert main.run(["archive", "run", str(alone), "--shard", "1/1", *model]) == 0
     expected = files_in(alone)
-    hearing = Hearing(ModelOptions(str(tone_model)), Settings(), ThresholdOptions())
     manifest = read_manifest(LocalPlace(results))
-    n_items = len(manifest)
-    whole = [n for n in range(n_items) if manifest.item(n).kind == "whole"]
-    deadly, wrong = whole[0], whole[1]
-    poisoned = OpenPoisoned(
-        str(results), hearing, None, frozenset([deadly]), frozenset([wrong]), pause_s=0.3
+    deadly, wrong, *_ = (n for n in range(len(manifest)) if manifest.item(n).kind == "whole")
+    script = Path(__file__).with_name("lost_nodes.py")
+    arguments = [results, tone_model, deadly, wrong, 5 * PATIENCE_S]
+    done = subprocess.run(
+        [sys.executable, script, *map(str, arguments)], capture_output=True, text=True
     )
-    nodes = Nodes()
-    try:
-        options = WorkerOptions(ray=nodes.address)
-        lost = [nodes.add(), nodes.add()]
-        ended = threading.Event()
-
-        def kill_at_random() -> None:
-            chance = random.Random(0)
-            n_done = 0
-            for node in lost:
-                n_done += chance.randint(1, 3)
-                while len(list(results.glob("*s/**/*.parquet"))) < n_done and not ended.is_set():
-                    time.sleep(0.05)
-                time.sleep(chance.uniform(0, 0.5))
-                nodes.kill(node)
-
-        killer = threading.Thread(target=kill_at_random)
-        killer.start()
-        runner = Runner(str(results), hearing)
-        until = time.monotonic() + 5 * PATIENCE_S
-        report = run_on_ray(runner, manifest, poisoned, options, lambda: time.monotonic() > until)
-        ended.set()
-        killer.join()
-        print(report.describe_workers())
-        first, second = sorted(report.unheard)
-        assert "3 workers ended while they heard it" in first + second
-        assert "ValueError: nothing\\nfits, https://user:***@host/" in first + second
-        assert report.n_lost >= 3
-        there = files_in(results)
-        there = {name: data for name, data in there.items() if not name.startswith("pieces/")}
-        assert all(expected[name] == data for name, data in there.items())
-        left = {name for name in expected.keys() - there.keys() if name.startswith("events/")}
-        assert len(left) == 2
-    finally:
-        nodes.close()
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    first, second = told["unheard"]
+    assert "3 workers ended while they heard it" in first + second
+    assert "ValueError: nothing\\nfits, https://user:***@host/" in first + second
+    assert told["n_lost"] >= 3, told["workers"]
+    there = files_in(results)
+    there = {name: data for name, data in there.items() if not name.startswith("pieces/")}
+    assert all(expected[name] == data for name, data in there.items())
+    left = {name for name in expected.keys() - there.keys() if name.startswith("events/")}
+    assert len(left) == 2
     # What is left is heard without Ray, under the same names.
     assert main.run(["archive", "run", str(results), "--shard", "1/1", *model]) == 0
     assert files_in(results) == expected
