@@ -24,12 +24,12 @@ import numpy.typing as npt
 
 from streamclf.core.declare_option import declared_options
 from streamclf.core.errors import SourceError, StreamclfError, UsageError
-from streamclf.core.label_choice import choose_labels
+from streamclf.core.label_choice import choose_events
 from streamclf.core.log import say
 from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.core.sureness import Sureness
-from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions
 from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
@@ -398,15 +398,7 @@ def _engine(
     classifier = _classifier(model, live)
     card = classifier.card
     with _errors_of_arguments():
-        chosen = choose_thresholds(card, thresholds)
-        labels = choose_labels(
-            card,
-            thresholds.only,
-            thresholds.leave_out,
-            never=chosen.never,
-            report=say,
-        )
-        settings = Settings(hop_s, average_s, thresholds=chosen, labels=labels)
+        settings = choose_events(card, Settings(hop_s, average_s), thresholds, say)
     engine = Engine(classifier, settings)
     opened = classifier.model
     engine.read_ahead = not live and has_spare_core(opened.provider, opened.n_threads)

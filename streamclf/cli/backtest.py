@@ -18,7 +18,7 @@ from streamclf.cli.backtest_options import BacktestOptions
 from streamclf.cli.kept_features import choose_streams, open_features
 from streamclf.cli.question_options import QuestionOptions
 from streamclf.core.errors import OK, UsageError
-from streamclf.core.label_choice import choose_labels
+from streamclf.core.label_choice import choose_events
 from streamclf.core.redaction import one_line, show_safely
 from streamclf.core.settings import Settings
 from streamclf.core.sureness import (
@@ -28,7 +28,7 @@ from streamclf.core.sureness import (
     tell_sureness,
 )
 from streamclf.core.text_format import format_count
-from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.model_file import find_model
 from streamclf.model.options import ModelOptions
 from streamclf.runs.backtest import DAYS, Backtest, JudgingModel, local_onset, run_backtest
@@ -71,17 +71,7 @@ def backtest(
         StoreError: The store cannot be read.
     """
     model = JudgingModel.open(find_model(options.name))
-    card = model.card
-    limits = choose_thresholds(card, thresholds)
-    labels = choose_labels(
-        card,
-        thresholds.only,
-        thresholds.leave_out,
-        apart=settings.broader,
-        never=limits.never,
-        report=say,
-    )
-    chosen = replace(settings, thresholds=limits, labels=labels)
+    chosen = choose_events(model.card, settings, thresholds, say)
     asked = replace(asked, since=asked.since or SINCE)
     needed = wanted.features is None or asked.store is not None
     with asked.open() if needed else nullcontext() as connection:

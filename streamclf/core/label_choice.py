@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 
 from streamclf.core.card import Card, broader_than
 from streamclf.core.errors import UsageError
 from streamclf.core.label_names import suggest_labels
 from streamclf.core.records import Result
+from streamclf.core.settings import Settings
 from streamclf.core.sound_kinds import find_kinds
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 from streamclf.core.unknown_rule import find_unknown_rule
 from streamclf.core.vocabulary import Vocabulary
+
+
+def choose_events(
+    card: Card,
+    settings: Settings,
+    options: ThresholdOptions,
+    report: Callable[[str], None] = lambda line: None,
+) -> Settings:
+    """Put the thresholds and the labels that were asked for into settings.
+
+    Args:
+        card: Card of the model.
+        settings: The settings without them.
+        options: What was asked for.
+        report: Called with a line for each label that was named and of which nothing is told.
+
+    Raises:
+        UsageError: Thresholds or labels do not fit the model.
+    """
+    thresholds = choose_thresholds(card, options)
+    labels = choose_labels(
+        card,
+        options.only,
+        options.leave_out,
+        name_unknown=settings.name_unknown,
+        apart=settings.broader,
+        never=thresholds.never,
+        report=report,
+    )
+    return replace(settings, thresholds=thresholds, labels=labels)
 
 
 def choose_labels(

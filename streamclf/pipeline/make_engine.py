@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from streamclf.core.label_choice import choose_labels
+from streamclf.core.label_choice import choose_events
 from streamclf.core.settings import Settings
-from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.classifier import Classifier
 from streamclf.pipeline.engine import Engine
 
@@ -29,17 +28,7 @@ def make_engine(
             f"warning: --hop {settings.hop_s:g} s is longer than the window of "
             f"{card.window_s:g} s: the audio in between is not heard"
         )
-    chosen = choose_thresholds(card, thresholds)
-    labels = choose_labels(
-        card,
-        thresholds.only,
-        thresholds.leave_out,
-        name_unknown=settings.name_unknown,
-        apart=settings.broader,
-        never=chosen.never,
-        report=report,
-    )
-    engine = Engine(classifier, replace(settings, thresholds=chosen, labels=labels))
+    engine = Engine(classifier, choose_events(card, settings, thresholds, report))
     if settings.name_unknown and engine.unknown is None and card.task != "regression":
         report(
             f"warning: --unknown: {card.name} has no rule for unknown sounds: there are none; "

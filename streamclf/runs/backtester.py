@@ -16,9 +16,9 @@ from pathlib import Path
 
 from streamclf.core.card import Card
 from streamclf.core.errors import StreamclfError, UsageError
-from streamclf.core.label_choice import choose_labels
+from streamclf.core.label_choice import choose_events
 from streamclf.core.settings import Settings
-from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.model_file import find_model
 from streamclf.notify.replay import WouldTell
 from streamclf.notify.rules import Rule
@@ -259,12 +259,11 @@ class Backtester:
         only = order.label or ",".join(rule.labels if rule is not None else ())
         options = ThresholdOptions(order.threshold, order.precision, only=only or None)
         try:
-            labels = choose_labels(card, options.only, None)
-            thresholds = choose_thresholds(card, options)
+            settings = choose_events(card, Settings(), options)
         except UsageError as error:
             text = str(error).removeprefix("--only ").removeprefix("--target-")
             raise UsageError(text) from error
-        return Settings(thresholds=thresholds, labels=labels), rule
+        return settings, rule
 
     def _work(
         self, task: BacktestTask, model: JudgingModel, settings: Settings, rule: Rule | None
