@@ -307,6 +307,8 @@ class Outbox:
                 connection.close()
         except (StoreError, sqlite3.Error) as error:
             reason = str(error) if isinstance(error, StoreError) else reason_of(error)
+            if not is_there(self._store):  # it has been moved, or waits to be made
+                reason = f"{self._store}: is not there now"
             if not self._failing:
                 self._report(
                     f"warning: messages cannot be noted: {reason}; they are told all the same, and "
