@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from streamclf.core.records import Block, EventBegan, Gap, SoundEvent, StreamStarted
 from streamclf.store.check import check_store
@@ -74,3 +77,27 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.005)
+
+
+@contextmanager
+def mounted_disk(folder: Path) -> Iterator[Path]:
+    """Have a disk of a megabyte; skips the test where none can be mounted."""
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill_disk(folder: Path) -> Path:
+    """Leave no room on a disk; returns the file that takes it."""
+    other = folder / "other"
+    with suppress(OSError), other.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return other

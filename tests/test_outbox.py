@@ -103,8 +103,9 @@ def test_a_store_that_cannot_be_written_is_told_once_and_written_later(store, wo
     away = store.with_name("away.db")
     store.rename(away)
     outbox = begin(store, words)
+    assert outbox.restore(["hook"]) == {"hook": []}
     outbox.add(make_message(1))
-    words.until("messages cannot be noted")
+    words.until(f"messages cannot be noted: {store}: is not there now; they are told all the same")
     outbox.add(make_message(2))
     outbox.settle("token-1", "hook", "sent", 1, None)
     away.rename(store)
@@ -115,6 +116,13 @@ def test_a_store_that_cannot_be_written_is_told_once_and_written_later(store, wo
         ("token-1", "hook", "sent"), ("token-2", "hook", "waiting")
     ]  # fmt: skip
     assert len(words.told) == 2
+
+
+def test_what_waits_in_a_store_that_cannot_be_read_waits_on(store, words):
+    store.write_bytes(bytes(9000))
+    assert Outbox(store, words, lambda: NOW_US).restore(["hook"]) == {"hook": []}
+    assert "messages that wait are sent after the next start: " in words.told[0]
+    assert "is damaged" in words.told[0]
 
 
 def test_memory_is_bounded_while_nothing_can_be_written(store, words, monkeypatch):

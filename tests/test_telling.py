@@ -13,14 +13,14 @@ import pytest
 import toys
 from live_runs import PATIENCE_S, Process
 from serving import Serving, rows
-from stored import until
+from stored import fill_disk, mounted_disk, until
 from webhooks import Webhook
 
 from streamclf.core.errors import UsageError
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
-from streamclf.notify import lost_sources, notifier
+from streamclf.notify import lost_sources, notifier, outbox
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.rules import Rule
 from streamclf.notify.targets.options import TargetOptions
@@ -28,6 +28,8 @@ from streamclf.runs.serve.options import ServedOptions
 from streamclf.runs.serve.plan import ServePlan, StreamPlan, WritingOptions
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
+from streamclf.store import store as store_module
+from streamclf.store.database import connect
 
 BEGINS, ENDS = Rule("begins", labels=("middle",)), Rule("ends", labels=("middle",), on="end")
 EVENT_IDS = (
@@ -110,6 +112,33 @@ def test_a_begin_arrives_while_it_sounds_and_its_end_later_under_one_id(
     assert {each["id"] for each in written if each.get("label") == "middle"} == {begin["id"]}
     assert rows(store, "SELECT state, tries FROM deliveries") == [("sent", 1)] * 2
     assert rows(store, "SELECT event FROM messages") == [(begin["id"],)] * 2
+
+
+def test_a_start_on_a_full_disk_hears_and_tells_and_writes_when_there_is_room(
+    serve, plan_of, hook, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(outbox, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(outbox, "RETRY_LIMIT_S", 0.05)
+    monkeypatch.setattr(store_module, "RETRY_LIMIT_S", 0.05)
+    with mounted_disk(tmp_path / "small") as disk:
+        path = disk / "box.db"
+        connect(path, create=True).close()
+        other = fill_disk(disk)
+        plan = replace(
+            plan_of(TargetOptions("hook", webhook=hook.url)), writing=WritingOptions(path)
+        )
+        serving = serve(plan)
+        sound(serving.source("yard"))
+        assert [hook.next().json["on"] for _ in range(2)] == ["begin", "end"]
+        serving.words.until("messages cannot be noted")
+        assert sum("the disk is full; make room" in line for line in serving.words.told) == 2
+        other.unlink()
+        until(lambda: "messages are noted again" in "".join(serving.words.told))
+        serving.source("yard").end()
+        assert serving.join() == 0
+        assert len(rows(path, EVENT_IDS)) == 1
+        assert rows(path, "SELECT state, tries FROM deliveries") == [("sent", 1)] * 2
+        assert rows(path, "SELECT state, rows_lost, gap_samples FROM runs") == [("ended", 0, 0)]
 
 
 def test_targets_that_hang_hold_up_neither_audio_nor_other_targets(serve, plan_of, hook, store):

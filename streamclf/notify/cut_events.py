@@ -21,9 +21,10 @@ from streamclf.core.sureness import Limits, tell_sureness
 from streamclf.core.vocabulary import Vocabulary
 from streamclf.notify.happenings import SoundHappened
 from streamclf.notify.joined_sounds import FOLLOWS_US
-from streamclf.store.database import connect
+from streamclf.store.database import connect_to_read
 from streamclf.store.names import read_vocabulary
 from streamclf.store.sureness import read_sureness_limits
+from streamclf.store.writers import CUT_OFFSET_US, find_dead_writers
 
 MOST = 1_000
 """Most events that are looked at, the newest."""
@@ -42,11 +43,13 @@ _LEFT = """
 SELECT run_id, onset_us, CASE events.state WHEN 'ended' THEN offset_us END,
        runs.begun_us + elapsed_samples * 1000000 / sample_rate
 FROM events JOIN runs ON runs.id = run_id WHERE events.id = ? AND onset_us IS NOT NULL"""
-_TOLD = """
+_TOLD = f"""
 SELECT runs.model_id, label, onset, runs.token, sources.name, highest_score, onset_us,
-       began_us, offset_us, coalesce(events.utc_offset_min, 0)
+       began_us, coalesce(offset_us, {CUT_OFFSET_US}), coalesce(events.utc_offset_min, 0),
+       CASE runs.state WHEN 'open' THEN runs.writer END
 FROM events JOIN runs ON runs.id = events.run_id JOIN sources ON sources.id = events.source_id
-WHERE events.id = ? AND events.state != 'open' AND runs.state = 'cut' AND offset_us IS NOT NULL"""
+WHERE events.id = ? AND runs.state != 'ended' AND onset_us IS NOT NULL
+AND (runs.state = 'open' OR (events.state != 'open' AND offset_us IS NOT NULL))"""  # noqa: S608 - no value
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def find_left_events(store: Path) -> dict[int, bool]:
         none where the store cannot be read or is not there.
     """
     try:
-        with closing(connect(store)) as connection:
+        with closing(connect_to_read(store)) as connection:
             numbers = {
                 number
                 for run in _find_runs(connection)
@@ -151,6 +154,9 @@ def _with_joined(left: list[_Left]) -> list[_Left]:
 def read_cut_events(store: Path, left: Mapping[int, bool]) -> CutEvents:
     """Read those of some events whose run was cut.
 
+    A store that could not be opened yet, on a full disk, still holds such a run as an open one: its
+    events end where they will.
+
     Args:
         store: The store.
         left: Their rows, from `find_left_events`.
@@ -158,14 +164,15 @@ def read_cut_events(store: Path, left: Mapping[int, bool]) -> CutEvents:
     found: list[SoundHappened] = []
     untold: set[str] = set()
     try:
-        with closing(connect(store)) as connection:
+        with closing(connect_to_read(store)) as connection:
             vocabulary = read_vocabulary(connection) if left else Vocabulary({})
             limits = read_sureness_limits(connection) if left else {}
+            dead = {None, *(find_dead_writers(connection, store) if left else ())}
             for number, is_untold in left.items():
                 row = connection.execute(_TOLD, (number,)).fetchone()
-                if row is None:
+                if row is None or row[-1] not in dead:
                     continue
-                found += _tell(vocabulary, limits, *row)
+                found += _tell(vocabulary, limits, *row[:-1])
                 if is_untold:
                     untold.add(found[-1].event_id)
     except (StoreError, sqlite3.Error):

@@ -137,9 +137,6 @@ class Notifier:
 
         Args:
             cut: Events of that process about which it may not have told all, as it was killed.
-
-        Raises:
-            StoreError: The store cannot be read.
         """
         first = self._first
         assert first is not None

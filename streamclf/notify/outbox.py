@@ -23,7 +23,7 @@ from streamclf.core.text_format import format_count
 from streamclf.notify.messages import Message, Occasion
 from streamclf.notify.rules import SHORTEST_ROUND_S
 from streamclf.sources.backoff import BackOff
-from streamclf.store.database import connect, reason_of, transaction
+from streamclf.store.database import connect, connect_to_read, is_there, reason_of, transaction
 
 State: TypeAlias = Literal["sent", "failed"]
 
@@ -136,15 +136,17 @@ class Outbox:
 
         Returns:
             The messages of each target, the oldest first, at most `LIMIT_WAITING`; older ones are
-            given up.
-
-        Raises:
-            StoreError: The store cannot be read.
+            given up. None where the store cannot be read, which is told: they wait on.
         """
         found: dict[str, list[Message]] = {name: [] for name in targets}
-        if self._store is None:
+        if self._store is None or not is_there(self._store):
             return found
-        for token, target, told_us, body in self._read(_WAITING):
+        try:
+            rows = self._read(_WAITING)
+        except StoreError as error:
+            self._report(f"warning: messages that wait are sent after the next start: {error}")
+            return found
+        for token, target, told_us, body in rows:
             if target not in found:
                 if self._now_us() - told_us > DAY_US:
                     self.settle(token, target, "failed", 0, "the settings have no such target")
@@ -172,7 +174,7 @@ class Outbox:
         if self._store is None or not messages:
             return messages
         try:
-            with closing(connect(self._store)) as connection:
+            with closing(connect_to_read(self._store)) as connection:
                 return [each for each in messages if not _holds(connection, each)]
         except (StoreError, sqlite3.Error):
             return messages
@@ -196,7 +198,7 @@ class Outbox:
 
     def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:
         assert self._store is not None
-        connection = connect(self._store)
+        connection = connect_to_read(self._store)
         try:
             return connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
@@ -305,6 +307,8 @@ class Outbox:
                 connection.close()
         except (StoreError, sqlite3.Error) as error:
             reason = str(error) if isinstance(error, StoreError) else reason_of(error)
+            if not is_there(self._store):  # it has been moved, or waits to be made
+                reason = f"{self._store}: is not there now"
             if not self._failing:
                 self._report(
                     f"warning: messages cannot be noted: {reason}; they are told all the same, and "

@@ -17,7 +17,7 @@ from streamclf.notify.history import PastSound, Told
 from streamclf.notify.joined_sounds import PastEvent, join_past
 from streamclf.notify.messages import Message
 from streamclf.notify.rules import MOST_REPEATS, Rule
-from streamclf.store.database import connect_to_read, reason_of
+from streamclf.store.database import connect_to_read, is_there, reason_of
 from streamclf.store.heard_spans import heard_spans
 from streamclf.store.names import list_labels, read_vocabulary
 from streamclf.store.sureness import join_sureness_limits
@@ -195,7 +195,7 @@ class StoreHistory:
                 return question(connection)
         except (StoreError, sqlite3.Error) as error:
             reason = str(error) if isinstance(error, StoreError) else reason_of(error)
-            if not self._failed:
+            if not self._failed and is_there(self._store):
                 self._report(
                     f"warning: rules: what was heard and told before is not known: {reason}"
                 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -25,6 +27,8 @@ _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _PAGE_BYTES = 4096
 """Size of a database in which nothing is yet, such as a store that is being made."""
+_LEAST_ROOM_BYTES = 256 * 1024
+"""Room on a disk without which SQLite may not open a store: it needs small files beside it."""
 
 
 def default_store() -> Path:
@@ -53,6 +57,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
     Raises:
         StoreError: There is no such file, it cannot be read or written, or it is no store.
+        UnwritableStoreError: It cannot be opened now, and may be later.
         DamagedStoreError: The file is damaged.
     """
     _check_place(path, create=create)
@@ -146,27 +151,95 @@ def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     return connection
 
 
+class UnwritableStoreError(StoreError):
+    """A store cannot be opened now, and may be later: who listens can wait for it.
+
+    Its disk is full, fails or may only be read, or another program locks it.
+    """
+
+
 def refusal(path: Path, error: Exception) -> StoreError:
-    """Say why a store cannot be opened, and what to do."""
+    """Say why a store cannot be opened, and what to do.
+
+    Returns:
+        The error; an `UnwritableStoreError` where it may be opened later.
+    """
     reason = reason_of(error)
+    may_pass = True
     if _is_busy(error):
         ways = "another program locks it: end that program, or wait"
-    elif isinstance(error, ValueError):
-        ways = "name another file"
-    elif os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
-        ways = "give yourself the rights to read and write it, or name another file"
-    elif not os.access(path.parent, os.F_OK | os.W_OK | os.X_OK):
-        ways = f"give yourself the rights to write into {path.parent}, or name another file"
+    elif _tells_of_full_disk(error, path):
+        reason, ways = "the disk is full", "make room, or name another file"
+    elif _tells_of_failing_disk(error, path) and is_there(path):
+        ways = "look whether its disk is sound and may be written, or name another file"
     else:
-        ways = "make room, or name another file"
-    return StoreError(f"{path}: cannot be opened: {reason}; {ways}")
+        may_pass, ways = False, _way_out(path, error)
+    kind = UnwritableStoreError if may_pass else StoreError
+    return kind(f"{path}: cannot be opened: {reason}; {ways}")
+
+
+def _way_out(path: Path, error: Exception) -> str:
+    """Say what to do where waiting does not help."""
+    if isinstance(error, ValueError):
+        return "name another file"
+    if os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
+        return "give yourself the rights to read and write it, or name another file"
+    if not os.access(path.parent, os.F_OK | os.W_OK | os.X_OK):
+        return f"give yourself the rights to write into {path.parent}, or name another file"
+    return "make room, or name another file"
+
+
+def _code(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _is_busy(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    )
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _tells_of_full_disk(error: Exception, path: Path) -> bool:
+    """Whether an error says that there is no room, or comes of it: SQLite's own words are vague."""
+    if _code(error) == sqlite3.SQLITE_FULL:
+        return True
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    vague = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    return _code(error) in vague and _is_full(path)
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk of a file has room for no more, or for no other file."""
+    try:
+        if not hasattr(os, "statvfs"):
+            return shutil.disk_usage(path.parent).free < _LEAST_ROOM_BYTES
+        disk = os.statvfs(path.parent)
+    except (OSError, ValueError):
+        return False
+    no_files = disk.f_files > 0 and disk.f_favail == 0
+    return no_files or disk.f_bavail * disk.f_frsize < _LEAST_ROOM_BYTES
+
+
+def _tells_of_failing_disk(error: Exception, path: Path) -> bool:
+    """Whether an error says that a disk fails, or may only be read, as systems make a failing one.
+
+    Rights that are missing say nothing of the disk: somebody has to give them.
+    """
+    if isinstance(error, OSError):
+        return error.errno in (errno.EIO, errno.EROFS)
+    if _code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        try:
+            return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+        except (AttributeError, OSError, ValueError):
+            return False
+    return _code(error) == sqlite3.SQLITE_IOERR
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file with something in it, which may be a store."""
+    try:
+        return path.stat().st_size > 0
+    except (OSError, ValueError):
+        return False
 
 
 def _was_a_store(path: Path) -> bool:
@@ -197,11 +270,11 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         connection = connect(path)
     except DamagedStoreError:
         raise
-    except StoreError:
-        unchanging = _connect_unchanging(path)
-        if unchanging is None:
+    except StoreError as error:
+        found = _connect_unchanging(path) or _connect_alone(path, error)
+        if found is None:
             raise
-        connection = unchanging
+        connection = found
     connection.execute("PRAGMA query_only = ON")
     return connection
 
@@ -222,6 +295,32 @@ def _connect_unchanging(path: Path) -> sqlite3.Connection | None:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.OperationalError:
         return None
+    return _if_store(connection)
+
+
+def _connect_alone(path: Path, error: StoreError) -> sqlite3.Connection | None:
+    """Open a store on a full disk, where it could not be opened otherwise; None where it cannot.
+
+    SQLite has no room there for the file beside the store by which several share it. Who has the
+    store alone needs none, so others wait for as long as this connection is open.
+    """
+    cause = error.__cause__
+    if not isinstance(error, UnwritableStoreError) or not isinstance(cause, sqlite3.Error):
+        return None
+    if _is_busy(cause):
+        return None
+    try:
+        connection = sqlite3.connect(
+            path.absolute(), timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.OperationalError:
+        return None
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return _if_store(connection)
+
+
+def _if_store(connection: sqlite3.Connection) -> sqlite3.Connection | None:
+    """Return a connection if it is one to a store that can be read, else close it."""
     try:
         version, application, _ = _identify(connection)
     except sqlite3.DatabaseError:
@@ -290,15 +389,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether an error tells that the file itself is damaged, or is no database."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    )
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_passing(error: sqlite3.Error) -> bool:
     """Whether an error passes by itself: another process writes, or the disk is full."""
-    return _is_busy(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return _is_busy(error) or _code(error) == sqlite3.SQLITE_FULL
 
 
 def reason_of(error: Exception) -> str:

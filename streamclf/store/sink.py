@@ -257,11 +257,11 @@ class StoreSink(Sink):
         if not isinstance(result, EventBegan | EventOngoing | SoundEvent):
             return
         with self._lock:
-            full = len(self._waiting) >= LIMIT_EVENTS
+            full = self._is_full()
         if full and not self._live:
             self._flush()
         with self._lock:
-            if len(self._waiting) >= LIMIT_EVENTS:
+            if self._is_full():
                 self._lost += 1
                 self._n_lost += 1
                 if isinstance(result, SoundEvent):
@@ -269,6 +269,11 @@ class StoreSink(Sink):
                 return
             self._waiting.append(self._state_event(result))
         self._wake_if_live()
+
+    def _is_full(self) -> bool:
+        """Whether there is no room for one more event; what could not be written counts as well."""
+        rows = (self._in_flight, self._opening, self._waiting)
+        return sum(map(len, rows)) >= LIMIT_EVENTS
 
     def _state_event(self, event: EventBegan | EventOngoing | SoundEvent) -> Statement:
         key = (event.label, event.onset)

@@ -15,10 +15,12 @@ from streamclf.core.text_format import format_count, format_length
 from streamclf.store.clip_limits import ClipLimits
 from streamclf.store.database import (
     DamagedStoreError,
+    UnwritableStoreError,
     connect,
     is_damage,
     is_passing,
     reason_of,
+    refusal,
     set_aside,
     transaction,
 )
@@ -43,27 +45,30 @@ class Store:
 
     Audio never waits for it: sinks keep what a thread writes, all of a moment in one transaction.
     So after a kill at any moment the store's sums are right, and the next start closes what was
-    open.
+    open. Nor does audio wait for it to be opened: while its disk is full, all waits in memory.
 
     Args:
         path: The file, which is made if it is not there.
         report: Called with one line about each failure and recovery, from any thread.
         live: Whether audio cannot wait. Otherwise a sink waits for the disk, and an error of the
-            disk that lasts for `GIVE_UP_S` is raised.
+            disk is raised: one that keeps the store from being opened at once, others after
+            `GIVE_UP_S`.
 
     Attributes:
         path: As given.
 
     Raises:
-        StoreError: The store cannot be opened or written.
+        StoreError: The store cannot be opened or written, and waiting would not help.
+        UnwritableStoreError: It cannot now, and ``live`` is false.
     """
 
     def __init__(self, path: Path, *, report: Callable[[str], None], live: bool) -> None:
         self.path = path
         self._report, self._live = report, live
-        self._connection, self._lock = _open(path, report)
-        self._inode = _inode(path)
-        self._is_open, self._is_aside = True, False
+        self._lock = WriterLock(path)
+        self._connection: sqlite3.Connection
+        self._inode: tuple[int, int] | None = None
+        self._is_begun = self._is_open = self._is_aside = False
         self._lost_before = self._lost_by_gone = self._n_written = self._n_failures = 0
         self._sinks: list[StoreSink] = []
         self._sweepers: list[Sweeper] = []
@@ -74,6 +79,12 @@ class Store:
         self._closed = False
         self._failed_at: float | None = None
         self._error: StoreError | None = None
+        try:
+            self._begin()
+        except UnwritableStoreError as error:
+            if not live:
+                raise
+            self._report_failure(f"{error}; until then rows wait in memory, and all else goes on")
         self._thread = threading.Thread(target=self._work, name="streamclf-store", daemon=True)
         self._thread.start()
 
@@ -193,6 +204,17 @@ class Store:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _begin(self) -> None:
+        """Open the store for the first time.
+
+        Raises:
+            StoreError: It cannot be opened or written.
+            UnwritableStoreError: It cannot now, and may be later.
+        """
+        self._connection = _open(self.path, self._lock, self._report)
+        self._inode = _inode(self.path)
+        self._is_begun = self._is_open = True
+
     # The methods below run in the thread.
 
     def _work(self) -> None:
@@ -205,8 +227,9 @@ class Store:
                 f"{type(error).__name__}: {error}; all else goes on"
             )
         finally:
-            with suppress(sqlite3.Error):
-                self._connection.close()
+            if self._is_begun:
+                with suppress(sqlite3.Error):
+                    self._connection.close()
             with self._changed:
                 self._changed.notify_all()
 
@@ -257,7 +280,7 @@ class Store:
             self._fail(error)
             return False
         except StoreError as error:
-            self._report_failure(str(error).removeprefix(f"{self.path}: "))
+            self._report_unwritable(str(error).removeprefix(f"{self.path}: "))
             return False
         for sink in sinks:
             sink.acknowledge()
@@ -267,10 +290,16 @@ class Store:
     def _reopen(self, sinks: list[StoreSink]) -> None:
         """Open the file under the store's name, if it is not the one that is open.
 
+        One that could not be opened at the start holds nothing of the sinks yet, so all that they
+        hold is written to it.
+
         Raises:
             StoreError: It cannot be opened.
             sqlite3.DatabaseError: It is damaged.
         """
+        if not self._is_begun:
+            self._begin()
+            return
         inode = _inode(self.path)
         if self._is_open and inode == self._inode:
             return
@@ -354,10 +383,10 @@ class Store:
             self._close_connection()
             try:
                 self._put_aside(reason_of(error), inode)
-            except StoreError as refusal:
-                self._report_failure(str(refusal).removeprefix(f"{self.path}: "))
+            except StoreError as refused:
+                self._report_unwritable(str(refused).removeprefix(f"{self.path}: "))
             return
-        self._report_failure(reason_of(error))
+        self._report_unwritable(reason_of(error))
         if not is_passing(error):
             self._close_connection()  # a new connection may do what this one cannot
 
@@ -370,12 +399,15 @@ class Store:
         if _put_aside(self.path, reason, inode, self._report):
             self._is_aside = True
 
-    def _report_failure(self, reason: str) -> None:
+    def _report_unwritable(self, reason: str) -> None:
+        self._report_failure(f"{self.path}: cannot be written: {reason}; rows wait in memory")
+
+    def _report_failure(self, line: str) -> None:
         self._n_failures += 1
         if self._failed_at is None:
             self._failed_at = time.monotonic()
             self._lost_before = self._count_lost()
-            self._report(f"warning: {self.path}: cannot be written: {reason}; rows wait in memory")
+            self._report(f"warning: {line}")
 
     def _report_recovery(self) -> None:
         if self._failed_at is None:
@@ -411,21 +443,21 @@ class Store:
                 self._changed.wait(min(seconds, RETRY_FIRST_S))
 
 
-def _open(path: Path, report: Callable[[str], None]) -> tuple[sqlite3.Connection, WriterLock]:
+def _open(path: Path, lock: WriterLock, report: Callable[[str], None]) -> sqlite3.Connection:
     """Open the store, or a new one in place of a damaged one, and close what a kill left open."""
     for _ in range(2):
         inode = _inode(path)
         try:
-            return _open_sound(path, report)
+            return _open_sound(path, lock, report)
         except DamagedStoreError as error:
             _put_aside(path, error.reason, inode, report)
     raise StoreError(f"{path}: cannot be opened: name another file")
 
 
-def _open_sound(path: Path, report: Callable[[str], None]) -> tuple[sqlite3.Connection, WriterLock]:
+def _open_sound(path: Path, lock: WriterLock, report: Callable[[str], None]) -> sqlite3.Connection:
     connection = connect(path, create=True)
     try:
-        lock = WriterLock(path)
+        lock.take()
     except StoreError:
         connection.close()
         raise
@@ -443,11 +475,9 @@ def _open_sound(path: Path, report: Callable[[str], None]) -> tuple[sqlite3.Conn
         if isinstance(error, sqlite3.DatabaseError):
             if is_damage(error):
                 raise DamagedStoreError(path, reason_of(error)) from error
-            raise StoreError(
-                f"{path}: cannot be written: {reason_of(error)}; make room, or end what locks it"
-            ) from error
+            raise refusal(path, error) from error
         raise
-    return connection, lock
+    return connection
 
 
 def _put_aside(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count
-from streamclf.store.database import reason_of, transaction
+from streamclf.store.database import reason_of, refusal, transaction
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -29,27 +29,38 @@ _MARK = "-writer-"
 
 
 class WriterLock:
-    """The lock of this writer, from its creation to `release`.
+    """The lock of this writer, from `take` to `release`.
 
     Args:
         path: The store.
 
     Attributes:
         token: Name of this writer in the store's ``runs``.
-
-    Raises:
-        StoreError: The lock's file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
         self.token = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        self._file = _lock_file(path, self.token)
-        self._lock = _try_lock(self._file)
+        self._path, self._file = path, _lock_file(path, self.token)
+        self._lock: BaseFileLock | None = None
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            StoreError: The lock's file cannot be made.
+            UnwritableStoreError: It cannot be made now, and may be later.
+        """
+        try:
+            self._lock = _try_lock(self._file)
+        except StoreError as error:
+            if isinstance(error.__cause__, OSError):
+                raise refusal(self._path, error.__cause__) from error
+            raise
         if self._lock is None:
             raise StoreError(f"{self._file}: is locked by another process: start again")
 
     def release(self) -> None:
-        """Release the lock, and delete its file. Safe to call twice."""
+        """Release the lock, and delete its file. Safe to call twice, and before `take`."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -99,11 +110,7 @@ def close_dead_runs(connection: sqlite3.Connection, path: Path) -> Recovery | No
     Raises:
         sqlite3.Error: The store cannot be written.
     """
-    writers = [
-        writer
-        for (writer,) in connection.execute("SELECT DISTINCT writer FROM runs WHERE state = 'open'")
-    ]
-    dead = [writer for writer in writers if not _is_alive(path, writer)]
+    dead = find_dead_writers(connection, path)
     if not dead:
         return None
     marks = ",".join("?" * len(dead))
@@ -122,14 +129,28 @@ def close_dead_runs(connection: sqlite3.Connection, path: Path) -> Recovery | No
     return Recovery(n_runs, n_events, until_us)
 
 
+def find_dead_writers(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """Find the writers that live no more and have left runs open.
+
+    Args:
+        connection: A connection to the store.
+        path: The store.
+
+    Raises:
+        sqlite3.Error: The store cannot be read.
+    """
+    rows = connection.execute("SELECT DISTINCT writer FROM runs WHERE state = 'open'")
+    return [writer for (writer,) in rows.fetchall() if not _is_alive(path, writer)]
+
+
 LENGTH_US = "({0} / sample_rate * 1000000 + {0} % sample_rate * 1000000 / sample_rate)"
 """SQL of a length in microseconds, from samples: in integers, which years of audio fit into."""
+_CUT_SAMPLES = "max(0, first_position + elapsed_samples - onset)"
+CUT_OFFSET_US = f"onset_us + {LENGTH_US.format(_CUT_SAMPLES)}"
+"""SQL of the end of an event that ends at the last audio of its run that is known."""
 CLOSE_EVENTS = f"""
 UPDATE events SET (state, offset, offset_us) = (
-    SELECT 'cut', onset + n_samples, onset_us + {LENGTH_US.format("n_samples")} FROM (
-        SELECT sample_rate, max(0, first_position + elapsed_samples - onset) AS n_samples
-        FROM runs WHERE id = run_id
-    )
+    SELECT 'cut', onset + {_CUT_SAMPLES}, {CUT_OFFSET_US} FROM runs WHERE id = run_id
 )
 WHERE state = 'open'"""
 """Ends events at the last audio of their run that is known."""

@@ -9,12 +9,14 @@ from os import strerror
 from pathlib import Path
 
 from streamclf.core.errors import StoreError
-from streamclf.store.database import refusal
+from streamclf.store.database import UnwritableStoreError, refusal
 
 
 @contextmanager
 def lock_store(store: Path) -> Iterator[None]:
     """Hold the lock of a store; the system releases it when the process ends, however it ends.
+
+    Where its disk can hold no file of the lock now, there is none: hearing goes before it.
 
     Raises:
         StoreError: Another process holds it, or its file cannot be made.
@@ -35,7 +37,9 @@ def lock_store(store: Path) -> Iterator[None]:
             "its settings and reload it, or name another store by --store"
         ) from None
     except (OSError, NotImplementedError) as error:
-        raise refusal(store, error) from error
+        refused = refusal(store, error)
+        if not isinstance(refused, UnwritableStoreError):
+            raise refused from error
     try:
         yield
     finally:

@@ -77,7 +77,6 @@ class Telling:
 
         Raises:
             UsageError: A file of the broker's settings cannot be used.
-            StoreError: The store cannot be read.
         """
         self._notifier.start(cut)
         if self._plan.mqtt is not None:
