@@ -298,7 +298,7 @@ class Server:
         gone = [name for name in self.streams if name not in {each.name for each in plan.streams}]
         words = [describe_change(each, self.streams) for each in prepared if each.way != "keep"]
         words += [f"{name} ends" for name in gone]
-        words += ["who is told what changes"] if plan.notify != self._plan.notify else []
+        words += self._telling.describe_change(plan.notify) if self._telling is not None else []
         say(f"settings read anew: {', '.join(words) or 'nothing changes'}")
         self._end([self.streams.pop(name) for name in gone])
         self._plan = replace(plan, writing=self._plan.writing)
