@@ -19,8 +19,8 @@ from streamclf.core import log
 from streamclf.core.errors import UsageError
 
 PANELS = (
-    "Arguments", "Search", "Teaching", "Past", "Calibrator", "Source", "Model", "Events", "Output",
-    "Screen", "Page", "Logging", "Other",
+    "Arguments", "Search", "Teaching", "Past", "Calibrator", "Workers", "Source", "Model", "Events",
+    "Output", "Screen", "Page", "Logging", "Other",
 )  # fmt: skip
 """The order of the groups."""
 _RANGE = re.compile(r";? x>=\d+(?=\])|  \[x>=\d+\]")
