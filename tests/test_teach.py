@@ -236,8 +236,7 @@ def test_reviews_teach_a_sound_and_correct_a_label(streamclf, sounds, tmp_path):
         (["my phone"], "there are no examples"),
     ],
 )
-def test_what_cannot_be_taught_is_told(streamclf, sounds, tmp_path, monkeypatch, arguments, said):
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_taught_is_told(streamclf, sounds, tmp_path, arguments, said):
     there = tmp_path / "there.onnx"
     there.write_bytes(b"somebody's")
     silence = write(tmp_path / "silence.wav", np.zeros(RATE))
