@@ -199,8 +199,15 @@ def colour_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
-    """Run a command line in this process."""
+def streamclf(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+    tmp_path: Path,
+) -> Callable[..., CommandResult]:
+    """Run a command line in this process, in the test's folder: it may write where it stands."""
+    if Path.cwd() == pytestconfig.invocation_params.dir:  # and no other fixture chose a folder
+        monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> CommandResult:
         capfd.readouterr()

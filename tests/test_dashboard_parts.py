@@ -141,6 +141,19 @@ def test_event_stands_in_the_list_from_its_first_moment_and_ends_in_its_place():
     assert [type(result) for _, result in history.results] == [SoundEvent]
 
 
+def test_a_window_that_only_a_gap_ended_tells_nothing_of_speed():
+    history = History()
+    values = np.zeros(2, np.float32)
+    hear_until(history, 3.0)
+    take(history, Average(Scores(0, 2000, values), values))
+    history.take_audio(Gap(3000, 9000, 1000, "device lost"), 12.0)
+    take(history, Average(Scores(1000, 2000, values), values), Gap(3000, 9000, 1000, "device lost"))
+    hear_until(history, 15.0)
+    take(history, Average(Scores(12000, 2000, values), values))
+    arrived = [(each.time_s, each.arrived_at) for each in history.averages.between(0.0, 15.0)]
+    assert arrived == [(2.0, 2.0), (3.0, 0.0), (14.0, 14.0)]
+
+
 def test_events_of_a_recording_judged_anew_leave_nothing_open():
     history = History(live=False)
     take(history, EventBegan("dog", 1000, 0.7, 3000))

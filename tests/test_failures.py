@@ -18,7 +18,11 @@ import toys
         (["file", "x.wav", "--min-duration", "-1"], "--min-duration -1.0: must be 0 or more"),
         (["file", "x.wav", "--thresholds", "none.toml"], "none.toml: cannot be read"),
         (["file", "x.wav", "--batch", "0"], "the batch size is 0"),
-        (["file", "x.wav", "--provider", "gpu"], "'gpu' is not one of"),
+        (
+            ["file", "x.wav", "--format", "x"],
+            "--format x: must be jsonl, csv, audacity, raven or text",
+        ),
+        (["listen", "--privacy", "voice"], "--privacy voice: must be speech, or left out"),
         (["file"], "Missing argument 'PATH...'"),
         (["listen", "--source", "x.wav"], "--source x.wav: must be - (standard input)"),
         (["listen", "--source", "-", "--raw", "s7"], "--raw s7: must be FORMAT:RATE:CHANNELS"),

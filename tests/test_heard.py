@@ -163,6 +163,19 @@ def test_an_empty_answer_says_the_way_out(heard, streamclf, tmp_path):
     assert "The store holds no event yet: listen or file with --store" in out
 
 
+def test_a_quiet_store_says_what_was_listened_to(streamclf, store):
+    connection = connect(store)
+    connection.execute("DELETE FROM events")
+    connection.close()
+    said = (
+        "The store holds no event: nothing was told in 3 h 02 min of audio from 4 sources; a "
+        "lower --threshold tells more"
+    )
+    for asked in ([], ["--since", "2026-03-24"]):
+        out = streamclf("heard", "--store", store, *asked).out
+        assert out.splitlines()[-1] == said
+
+
 def test_a_store_without_levels_says_so(streamclf, store):
     connection = connect(store)
     connection.execute("DELETE FROM levels")

@@ -38,7 +38,11 @@ def test_every_help_has_three_examples_and_fits_80_columns(streamclf, monkeypatc
     result = streamclf(*command.split(), "--help")
     assert result.code == 0
     assert max(map(len, result.out.splitlines())) <= 80
-    examples = [line for line in sections(result.out)["Examples"] if line.startswith("  streamclf")]
+    found, places = sections(result.out), ["", *PANELS, "Options", "Commands", "Examples"]
+    assert [*found] == sorted(found, key=places.index)
+    usage = result.out.splitlines()[0].removeprefix(f"Usage: streamclf {command}".rstrip())
+    assert re.fullmatch(r"( \[?[A-Z]+(\.jsonl)?(\.{3})?\]?(\.{3})?)+", usage), usage
+    examples = [line for line in found["Examples"] if line.startswith("  streamclf")]
     assert len(examples) == 3
 
 

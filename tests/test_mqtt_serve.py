@@ -184,10 +184,18 @@ def test_other_settings_of_the_broker_hold_after_a_reload(serving, home, plan) -
 
 
 def test_a_missing_broker_holds_nothing_up(plan, tmp_path) -> None:
-    mqtt = replace(plan.notify.mqtt, port=1)
-    serving = Serving(replace(plan, notify=NotifyPlan(mqtt=mqtt)))
+    word = tmp_path / "password"
+    word.write_text("old\n")
+    mqtt = replace(plan.notify.mqtt, port=1, user="box", password_file=word)
+    plan = replace(plan, notify=NotifyPlan(mqtt=mqtt))
+    serving = Serving(plan)
     yard = serving.source("yard")
     serving.words.until("nobody answers there")
+    word.write_text("newer\n")
+    assert serving.reload(plan).endswith(": password is read anew")
+    assert serving.reload(plan).endswith(": nothing changes")
+    word.unlink()
+    assert "[mqtt] password-file" in serving.reload(plan, refused=True)
     yard.feed(toys.tone(1000, 6))
     yard.end()
     assert serving.join() == 0

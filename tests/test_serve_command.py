@@ -11,6 +11,7 @@ import platformdirs
 import pytest
 import toys
 import typer
+from brokers import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 from live_runs import PATIENCE_S, Process
@@ -435,8 +436,9 @@ def test_a_second_one_on_the_same_store_is_refused(start, streamclf, endless, tm
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "box.db")
     for store in ("box.db", link):
-        result = streamclf("serve", "--config", path, "--store", store)
+        result = streamclf("serve", "--config", path, "--store", store, "--port", free_port())
         assert result.code == 1
+        assert "the page is at" not in result.err
         error = result.err.splitlines()[-1]
         assert error.startswith(f"streamclf: error: {store}: another streamclf serve writes this")
     assert streamclf("serve", "--config", path, "--check").code == 0

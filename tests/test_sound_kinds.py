@@ -122,9 +122,14 @@ def test_models_without_broader_labels_have_no_kinds():
 
 def test_reported_labels_lack_kinds_whose_thresholds_are_known():
     engine = Engine(Scorer(), Settings())
-    assert engine.reported_labels == ["Dog", "Canidae, dogs, wolves", "Animal", "Siren"]
-    engine.change(Settings(thresholds=Thresholds(on=0.9, off=0.5)))
-    assert engine.reported_labels == ["Dog", "Canidae, dogs, wolves", "Animal", "Siren"]
+    for on in (0.5, 0.9):
+        assert engine.reported_labels == ["Dog", "Canidae, dogs, wolves", "Animal", "Siren"]
+        # No mark stands at the score of a kind, which is no event by its own name.
+        limits = {label: engine.onset_threshold(label) for label in ("Siren", "Police car (siren)")}
+        assert limits == {"Siren": on, "Police car (siren)": None}
+        assert engine.onset_thresholds["Bark"] == np.inf
+        assert "Bark" in engine.thresholds.never
+        engine.change(Settings(thresholds=Thresholds(on=0.9, off=0.5)))
 
 
 def test_kinds_are_labels_of_the_default_model_that_it_groups_so():

@@ -18,6 +18,7 @@ from pages import make_context
 from streamclf.runs.health import LiveState
 from streamclf.web import live
 from streamclf.web.connections import Connections
+from streamclf.web.health_texts import verdict
 from streamclf.web.hub import KEPT_MESSAGES, LiveHub, server_sent
 from streamclf.web.live_source import LONGEST_NOTICE
 from streamclf.web.server import WebServer
@@ -371,7 +372,7 @@ def test_troubles_are_told_first(serve, fare):
     server = serve()
     text = run(get(server, "/health"))
     for part in (
-        "0 of 1 source are heard, and 2.5 s of sound were lost since the start so far.",
+        "The source is not heard, and 2.5 s of sound were lost since the start so far.",
         "yard is lost: nothing is heard of it.",
         "The computer is too slow for yard: it looks every 1 s instead of every 0.5 s.",
         "2 results of yard could not be written.", "The disk is nearly full: 100 MB are left.",
@@ -409,13 +410,19 @@ def test_a_source_that_is_away_has_not_lost_nothing(serve, fare):
     text = " ".join(run(get(serve(), "/health")).split())
     assert "1 of 2 sources is heard." in text
     assert "nothing was lost" not in text
+    lost = yard | {"lost_s": 0.0, "state": "lost"}
+    assert verdict({"sources": [lost]}) == "The source is not heard."
+    assert verdict({"sources": [lost | {"lost_s": 2.0}, lost]}) == (
+        "None of the 2 sources is heard, and 2.0 s of sound were lost since the start so far."
+    )
+    assert verdict({"sources": [yard, yard, lost]}).startswith("2 of 3 sources are heard")
 
 
 def test_a_source_without_a_signal_is_a_trouble(serve, fare):
     fare["sources"][0] |= {"state": "silent", "silent_since": "2026-11-26T09:05:00+00:00"}
     text = " ".join(run(get(serve(), "/health")).split())
     for part in (
-        "0 of 1 source are heard", 'data-state="silent"', ">no signal<", "yard has had no signal "
+        "The source is not heard", 'data-state="silent"', ">no signal<", "yard has had no signal "
         "since 26 Nov, 09:05: only digital silence comes from it. Is it muted, or unplugged?",
     ):  # fmt: skip
         assert part in text, part

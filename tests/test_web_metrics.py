@@ -24,7 +24,7 @@ from serving import Serving
 from test_imports import modules_after
 
 from streamclf.core.errors import UsageError
-from streamclf.core.records import Average, Block, EventBegan, Scores, StreamStarted
+from streamclf.core.records import Average, Block, EventBegan, Gap, Scores, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
@@ -331,8 +331,13 @@ def test_delays_are_counted_from_the_sound_to_its_result():
     sink.write(EventBegan("dog", 50, 0.9, 100))
     clock[0] -= 3600  # the system's clock is set
     sink.write(scores)
+    clock[0] += 9.78  # and the microphone is away for so long
+    sink.write(scores)
+    sink.write(EventBegan("dog", 50, 0.9, 100))
+    sink.write(Gap(100, 900, 100, "device lost"))
     sink.begin(replace(stream, live=False))
     sink.write(scores)
+    sink.close()
     counts, sum_s = tally.audio_to_scores.read()
     assert sum(counts) == 2
     assert (counts[0], counts[2]) == (1, 1)  # 0 s, and 0.04 s

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from streamclf.core.errors import UsageError
+from streamclf.core.text_format import format_length
 from train.base.arguments import Parser
 from train.base.errors import TrainError
 from train.base.exit_codes import exit_codes
@@ -227,7 +228,7 @@ def print_result(result: dict[str, Any]) -> None:
         console.width = 200
     console.print(table, highlight=False)
     console.print(
-        f"{result['recordings']} recordings, {result['hours'] * 60:.1f} minutes; "
+        f"{result['recordings']} recordings, {format_length(3600 * result['hours'])}; "
         f"{result['false_alarms_per_hour']:g} false alarms an hour (events of a class that does "
         "not sound)",
         highlight=False, soft_wrap=True,

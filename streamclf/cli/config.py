@@ -27,7 +27,7 @@ from streamclf.cli.config_file import (
     read_config,
     user_config,
 )
-from streamclf.cli.help_text import HelpfulCommand
+from streamclf.cli.help_text import HelpfulCommand, choices_of, join_choices
 from streamclf.cli.source_tables import SOURCES, settings_of
 from streamclf.cli.tables import Table
 from streamclf.core.errors import StreamclfError, UsageError
@@ -69,6 +69,8 @@ class ConfiguredCommand(HelpfulCommand):
         """Read the options; what is wrong in the environment is said to be there."""
         try:
             return super().parse_args(ctx, args)
+        except UsageError as error:
+            raise UsageError(with_origin(ctx, str(error))) from error
         except typer.BadParameter as error:
             option = error.param
             if isinstance(option, TyperOption):
@@ -303,6 +305,9 @@ def _check(
             fits = isinstance(value, str) or (isinstance(value, int) and numbers)
             fits, must = fits and not isinstance(value, bool), "a text in quotes"
             must += ", or a list of such texts" if takes_list else ""
+            if fits and (choices := choices_of(option)):
+                fits = value in choices
+                must = join_choices([_as_toml(choice) for choice in choices])
             if isinstance(value, str) and "\0" in value:  # what no command line can say
                 fits, must = False, "a text without a null character"
         if not fits:

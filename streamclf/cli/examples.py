@@ -215,7 +215,7 @@ Examples:
   streamclf archive status /data/results    hours heard, gaps, failed, left
   streamclf archive status s3://results/run1/ --json
                                             for a program
-  streamclf archive status /data/results --json | jq .runs[0].events
+  streamclf archive status /data/results --json | jq '.runs[0].events'
                                             a figure of the first run
 """
 

@@ -16,7 +16,6 @@ from streamclf.store.names import list_sources, shorten_names
 from streamclf.store.queries import (
     By,
     Count,
-    Extent,
     Value,
     count_untimed,
     hours_heard,
@@ -57,7 +56,7 @@ def describe(
         *_left_out(connection, question, rates, groups),
     ]
     if not n_events:
-        notes += _ways_out(measure_extent(connection), question)
+        notes += _ways_out(connection, question)
     return [*lines, *([""] if notes else []), *notes]
 
 
@@ -123,6 +122,18 @@ def _describe_heard(connection: Database, question: Question, n_events: int) -> 
     of = format_count(len(heard), "source")
     lost = f"; {format_length(missing_s)} missing" if missing_s >= 0.05 else ""
     return f"{format_count(n_events, 'event')} in {_length(hours)} of audio from {of}{lost}"
+
+
+def _describe_quiet(connection: Database) -> str:
+    """Say whether a store without events has none because nothing listened."""
+    heard = hours_heard(connection, Question(), ["source"])
+    if not heard:
+        return "The store holds no event yet: listen or file with --store, and serve, write them"
+    length, of = _length(sum(heard.values())), format_count(len(heard), "source")
+    return (
+        f"The store holds no event: nothing was told in {length} of audio from {of}; a lower "
+        "--threshold tells more"
+    )
 
 
 def _length(hours: float) -> str:
@@ -298,10 +309,11 @@ def _left_out(
         )
 
 
-def _ways_out(extent: Extent, question: Question) -> Iterator[str]:
+def _ways_out(connection: Database, question: Question) -> Iterator[str]:
     """Say what to ask, or do, where the answer is empty."""
+    extent = measure_extent(connection)
     if not extent.n_events:
-        yield "The store holds no event yet: listen or file with --store, and serve, write them"
+        yield _describe_quiet(connection)
         return
     if extent.first is None or extent.last is None:
         yield f"The store holds {format_count(extent.n_events, 'event')} without a time: --by label"

@@ -8,22 +8,39 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from streamclf.cli.typer_parameters import Group
 from streamclf.core import log
+from streamclf.core.errors import UsageError
 
 PANELS = (
-    "Arguments", "Search", "Teaching", "Past", "Calibrator", "Source", "Model", "Events", "Output",
-    "Screen", "Page", "Logging", "Other",
+    "Arguments", "Search", "Teaching", "Past", "Calibrator", "Workers", "Source", "Model", "Events",
+    "Output", "Screen", "Page", "Logging", "Other",
 )  # fmt: skip
 """The order of the groups."""
 _RANGE = re.compile(r";? x>=\d+(?=\])|  \[x>=\d+\]")
 """Typer's note about a lowest value; the error message names the value instead."""
 _COLUMN = 26
 """The longest option that has its help in the same line."""
+
+_NO_CHOICE = re.compile(r"['\"](.*)['\"] is not one of ", re.DOTALL)
+"""How Typer begins the message about a value that is none of the choices."""
+
+
+def choices_of(parameter: Any) -> tuple[str, ...]:
+    """The texts that an option may be; none where it may be any."""
+    return tuple(map(str, getattr(getattr(parameter, "type", None), "choices", ())))
+
+
+def join_choices(choices: Sequence[str]) -> str:
+    """Join choices for a message; one with a single choice may also be left out."""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}" if others else f"{last}, or left out"
 
 
 def _write_epilog(command: TyperCommand | TyperGroup, formatter: Any) -> None:
@@ -35,6 +52,21 @@ def _write_epilog(command: TyperCommand | TyperGroup, formatter: Any) -> None:
 
 class HelpfulCommand(TyperCommand):
     """A command that shows its options in groups, and examples as they are typed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options; of one that has choices, say what it may be.
+
+        Raises:
+            UsageError: A value is none of the choices.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            choices, said = choices_of(error.param), _NO_CHOICE.match(error.message)
+            if not choices or said is None or error.param is None:
+                raise
+            flag = error.param.opts[0]
+            raise UsageError(f"{flag} {said[1]}: must be {join_choices(choices)}") from error
 
     def invoke(self, ctx: Any) -> Any:
         """Run it, after what comes before every command."""

@@ -220,7 +220,7 @@ def _listen(
     with (
         ExitStack() as kept,
         _open_source(source_options, settings, name) as source,
-        open_page(page, outputs.store, keys, hub, told),
+        open_page(page, outputs.store, keys, hub, told) as say_page,
         open_sinks(
             outputs,
             outputs.files,
@@ -260,6 +260,7 @@ def _listen(
             if duration_s is not None and average.end >= duration_s * engine.card.sample_rate:
                 engine.stop()
 
+        say_page()
         try:
             run_stream(
                 engine, source, sinks, say=say_aloud, on_start=say_start, on_average=end_in_time,

@@ -267,6 +267,7 @@ def search(
             only=("since", "until", "sources", "store"),
             helps=(
                 ("since", "Moments from this day or time on: yesterday, 'monday 22:00'."),
+                ("until", "Moments before this time; of a day, all of it."),
                 ("sources", "Moments of this source, folder or recording; may be repeated."),
             ),
         ),

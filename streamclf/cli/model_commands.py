@@ -18,7 +18,9 @@ Tried = Annotated[ModelOptions, Fields(without=("self_check",))]
 @grouped
 def info(
     *,
-    model: Annotated[str, typer.Argument(help="An .onnx file or a bundled model.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="An .onnx file or a bundled model.")
+    ] = DEFAULT_MODEL,
     everything: Annotated[
         bool, typer.Option("--all", help="Print all fields of the card.")
     ] = False,

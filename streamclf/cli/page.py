@@ -51,7 +51,7 @@ def open_page(
     keys: Path | None,
     hub: LiveHub | None,
     told: Told,
-) -> Iterator[None]:
+) -> Iterator[Callable[[], None]]:
     """Serve the page.
 
     Args:
@@ -61,12 +61,15 @@ def open_page(
         hub: What sounds now.
         told: What the page is told of the process.
 
+    Yields:
+        What says where the page is; to be called once nothing can keep the run from beginning.
+
     Raises:
         UsageError: The page needs a password that it has not, or its port is taken.
         StoreError: The file of the password cannot be read.
     """
     if not options.port or store is None:
-        yield
+        yield lambda: None
         return
     from streamclf.web.context import WebContext
     from streamclf.web.server import WebServer
@@ -83,8 +86,7 @@ def open_page(
         rules=told.rules,
     )
     with WebServer(context) as server:
-        say(f"the page is at {server.url}")
-        yield
+        yield lambda: say(f"the page is at {server.url}")
 
 
 def make_hub(options: PageOptions) -> LiveHub | None:

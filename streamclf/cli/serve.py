@@ -104,8 +104,8 @@ def serve(
         lambda: server.model_options,
         lambda: server.rules,
     )
-    with open_page(page, store, keys_of_page(store), hub, told):
-        return server.run()
+    with open_page(page, store, keys_of_page(store), hub, told) as say_page:
+        return server.run(say_page)
 
 
 def read_settings(context: typer.Context, config: Path | None) -> tuple[ServePlan, str]:

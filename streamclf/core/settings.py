@@ -81,8 +81,8 @@ class Settings:
         300.0,
         "--silent-after",
         metavar="SECONDS",
-        help="Digital silence after which a source counts as having no signal, as a microphone "
-        "that is muted; 0 for never.",
+        help="Digital silence, such as that of a muted microphone, after which a source counts as "
+        "having no signal; 0 for never.",
         panel="Source",
     )
     batch_size: int | None = option(

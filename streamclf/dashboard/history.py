@@ -107,7 +107,8 @@ class AveragePoint:
     Attributes:
         time_s: End of the newest window, in seconds from the session's start.
         values: ``(classes,)`` float32.
-        arrived_at: Monotonic time in seconds at which the last sample arrived; 0 if unknown.
+        arrived_at: Monotonic time in seconds at which the last sample arrived; 0 if unknown,
+            or if a gap cut the window short.
         verdict: Whether the sound is known, unknown or silence, and the score of that verdict.
     """
 
@@ -168,6 +169,7 @@ class History(Sink):
         self.arrival = EarliestArrival(max_slow_rate=1e-4)
         self.lag_s = 0.0
         self._arrived_at: float | None = None
+        self._gap_s = -math.inf  # where the newest gap begins
         self._audio = RecentAudio(AUDIO_KEPT_S)
         self._column_maker: ColumnMaker | None = None
         self._rate = 0
@@ -179,6 +181,7 @@ class History(Sink):
             if self.stream is not None and self.stream.labels != stream.labels:
                 self.averages.clear()
             self.stream = stream
+            self._gap_s = -math.inf
 
     def forget_results(self) -> None:
         """Delete all results of a recording, before new settings judge it again; keep its audio."""
@@ -199,7 +202,9 @@ class History(Sink):
             # A second pass over a recording does not shorten its known length.
             self.end_s = end_s if self.live else max(end_s, self.end_s)
             self._audio.use_rate(rate)
-            if isinstance(item, Block) and self.live:
+            if isinstance(item, Gap):
+                self._gap_s = item.position / rate
+            elif self.live:
                 offset_s = self.arrival.add(end_s, now, item.n_samples / rate)
                 self.lag_s, self._arrived_at = now - end_s - offset_s, now
                 self._audio.add(item.position / rate, item.waveform[0])
@@ -243,8 +248,7 @@ class History(Sink):
         with self.lock:
             if isinstance(result, Average):
                 end_s = result.end / rate
-                offset_s = self.arrival.offset
-                arrived_at = 0.0 if offset_s is None else offset_s + end_s
+                arrived_at = self._arrival_of(end_s, rate)
                 unknown = self.stream.unknown
                 verdict = judge(result, unknown) if unknown else ("known", 1.0)
                 self.averages.add(end_s, AveragePoint(end_s, result.values, arrived_at, verdict))
@@ -255,6 +259,16 @@ class History(Sink):
                 self._append(self._entry(result, rate))
             if isinstance(result, SoundEvent | Gap):
                 self.results.append((self.stream, result))
+
+    def _arrival_of(self, end_s: float, rate: int) -> float:
+        """Return when the last sample of a window arrived; 0 if unknown, or if a gap cut it.
+
+        The window before a gap is known only once the gap is over, which says nothing of speed.
+        """
+        offset_s = self.arrival.offset
+        if offset_s is None or end_s <= self._gap_s + 1 / rate:
+            return 0.0
+        return offset_s + end_s
 
     def _update_event(self, result: EventBegan | EventOngoing | SoundEvent, rate: int) -> None:
         """Add the entry of an event, or update it in place."""

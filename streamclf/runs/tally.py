@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from streamclf.core.records import Average, EventBegan, Result, StreamStarted
+from streamclf.core.records import Average, EventBegan, Gap, Result, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
 from streamclf.sinks.base import Sink
@@ -107,7 +107,8 @@ class SourceTally:
 
     Attributes:
         sound_to_result: From an event's onset to its begin being told.
-        audio_to_scores: From a window's newest audio to its scores.
+        audio_to_scores: From a window's newest audio to its scores. What a gap cut off, and so
+            is known only once the gap is over, counts in neither.
     """
 
     def __init__(self) -> None:
@@ -173,22 +174,33 @@ class _DelaySink(Sink):
         self._tally = tally
         self._now = now
         self._stream: StreamStarted | None = None
+        self._newest: list[tuple[Delays, float]] = []  # those of the newest window
 
     def begin(self, stream: StreamStarted) -> None:
+        self._add_newest()
         self._stream = stream if stream.live else None
 
     def write(self, result: Result) -> None:
         if isinstance(result, Average):
-            self._count(self._tally.audio_to_scores, result.end)
+            self._add_newest()
+            self._measure(self._tally.audio_to_scores, result.end)
         elif isinstance(result, EventBegan):
-            self._count(self._tally.sound_to_result, result.onset)
+            self._measure(self._tally.sound_to_result, result.onset)
+        elif isinstance(result, Gap):
+            self._newest.clear()
 
-    def _count(self, delays: Delays, position: int) -> None:
+    def _measure(self, delays: Delays, position: int) -> None:
         moment = self._stream.moment(position) if self._stream is not None else None
         if moment is not None:
-            delays.add(self._now() - moment.timestamp())
+            self._newest.append((delays, self._now() - moment.timestamp()))
+
+    def _add_newest(self) -> None:
+        for delays, delay_s in self._newest:
+            delays.add(delay_s)
+        self._newest.clear()
 
     def close(self) -> None:
+        self._add_newest()
         self._stream = None
 
 

@@ -218,10 +218,17 @@ def verdict(health: Json) -> str:
     lost = f"{format_length(lost_s)} of sound were lost" if lost_s else "nothing was lost"
     if heard < len(sources):
         # What is being lost at this moment is counted once it is over.
-        who = f"{heard} of {format_count(len(sources), 'source')} {'is' if heard == 1 else 'are'}"
-        return f"{who} heard." if not lost_s else f"{who} heard, and {lost} since the start so far."
+        who = _describe_few(heard, len(sources))
+        return f"{who}." if not lost_s else f"{who}, and {lost} since the start so far."
     who = "The source is" if heard == 1 else f"All {heard} sources are"
     return f"{who} heard, and {lost} since the start."
+
+
+def _describe_few(heard: int, total: int) -> str:
+    """Say that not all sources are heard."""
+    if not heard:
+        return "The source is not heard" if total == 1 else f"None of the {total} sources is heard"
+    return f"{heard} of {total} sources {'is' if heard == 1 else 'are'} heard"
 
 
 def health_texts(health: Json) -> dict[str, Any]:

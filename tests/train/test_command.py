@@ -219,9 +219,13 @@ def test_rate_batch_and_decay_are_the_runs(train, tmp_path):
 
 def test_closing_line_counts_the_whole_time(train, tmp_path, capsys):
     assert train("--epochs", 1) == 0
-    assert re.search(r", \d+\.\d minutes, \d+\.\d of them steps$", capsys.readouterr().out.strip())
+    said = capsys.readouterr().out.strip()
+    length = r"(\d+ min )?[\d.]+ s"
+    assert re.search(rf", in {length}, {length} of it in training steps$", said)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["minutes"] >= result["minutes_of_steps"]
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert result["minutes_of_steps"] == round(sum(row["seconds"] for row in history) / 60, 2)
 
 
 def test_resumed_run_adds_up_what_its_sessions_took(train, tmp_path):

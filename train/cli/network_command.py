@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from streamclf.core.text_format import format_count
+from streamclf.core.text_format import format_count, format_length
 from streamclf.model.model_file import bundled_models
 from train.base.devices import make_fabric
 from train.base.exit_codes import exit_codes
@@ -243,16 +243,16 @@ def _finish(
 ) -> None:
     """Evaluate the network, draw the run's pictures and print the result."""
     history = run.read_json("history.json")
-    steps = sum(row["seconds"] for row in history) / 60
-    took = f"{minutes:.1f} minutes, {steps:.1f} of them steps"
+    steps_s = sum(row["seconds"] for row in history)
+    took = f"in {format_length(60 * minutes)}, {format_length(steps_s)} of it in training steps"
     text = f"trained on every fold, nothing held out, {took}"
     if split.held_out is not None:
         result, outputs = evaluate_network(system, network, split.held_out, split.training)
         run.write_held_out(outputs)
         result["epoch"] = int(run.read_tensors(WEIGHTS)[1]["epoch"])
         result["chosen_by"] = "validation clips" if split.validation else "the schedule's end"
-        result["minutes_of_steps"] = round(steps, 1)
-        result["minutes"] = round(minutes, 1)
+        result["minutes_of_steps"] = round(steps_s / 60, 2)
+        result["minutes"] = round(minutes, 2)
         run.write_json(RESULT, result)
         if split.validation is None:
             key = "mean_absolute_error" if system.task == "regression" else "averaged_windows"

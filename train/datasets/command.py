@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 
 from streamclf.core.errors import UsageError
+from streamclf.core.text_format import format_length
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.datasets.dataset import DataSet
@@ -62,7 +63,7 @@ def _run(dataset: DataSet, options: argparse.Namespace, command: str) -> int:
     seconds = clips.lengths / clips.sample_rate
     print(
         f"{clips.name}: {len(clips.clips)} clips, {kind}, folds {folds}, {clips.sample_rate} Hz, "
-        f"{seconds.min():.2f} to {seconds.max():.2f} s, {seconds.sum() / 60:.0f} minutes, "
+        f"{seconds.min():.2f} to {seconds.max():.2f} s, {format_length(seconds.sum())}, "
         f"{clips.licence}; prepared in {Path(clips.samples.filename).parent}"
     )
     return 0

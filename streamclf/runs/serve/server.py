@@ -129,8 +129,11 @@ class Server:
         self._tallies: dict[str, SourceTally] = {}
         self._prints = False
 
-    def run(self) -> int:
+    def run(self, on_start: Callable[[], None] = lambda: None) -> int:
         """Hear all sources until they end, or a signal ends them. Returns the exit code.
+
+        Args:
+            on_start: Called once nothing can keep it from beginning.
 
         Raises:
             StreamclfError: It cannot begin; nothing was heard.
@@ -159,6 +162,7 @@ class Server:
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
             stack.enter_context(self._service)
+            on_start()
             say(self._describe_start())
             try:
                 self._apply(prepared)
@@ -298,7 +302,7 @@ class Server:
         gone = [name for name in self.streams if name not in {each.name for each in plan.streams}]
         words = [describe_change(each, self.streams) for each in prepared if each.way != "keep"]
         words += [f"{name} ends" for name in gone]
-        words += ["who is told what changes"] if plan.notify != self._plan.notify else []
+        words += self._telling.describe_change(plan.notify) if self._telling is not None else []
         say(f"settings read anew: {', '.join(words) or 'nothing changes'}")
         self._end([self.streams.pop(name) for name in gone])
         self._plan = replace(plan, writing=self._plan.writing)

@@ -44,6 +44,7 @@ class Telling:
         control: Control,
     ) -> None:
         self._plan, self._store, self._page = plan, store, page
+        self._files = plan.file_states()
         self._streams, self._control = streams, control
         self._notifier = Notifier(
             plan, store, StoreHistory(store, say), report=say,
@@ -91,9 +92,23 @@ class Telling:
         """Make a new plan ready, so that nothing of it can fail any more.
 
         Raises:
-            UsageError: A target cannot be opened.
+            UsageError: A target cannot be opened, or a file of the broker's cannot be used.
         """
+        if self._publisher is not None and plan.mqtt is not None:
+            from streamclf.runs.serve.broker import check_broker
+
+            check_broker(plan.mqtt)
         return self._notifier.prepare(plan)
+
+    def describe_change(self, plan: NotifyPlan) -> list[str]:
+        """Describe in words what differs in a new plan, and in files that both name."""
+        words = ["who is told what changes"] if plan != self._plan else []
+        states = plan.file_states()
+        return words + [
+            f"{path.name} is read anew"
+            for path, before in self._files.items()
+            if path in states and states[path] != before
+        ]
 
     def take_over(self, prepared: Prepared) -> None:
         """Follow a plan that was made ready."""
@@ -103,7 +118,7 @@ class Telling:
         elif before != after:
             say("warning: whether there is a broker ([mqtt]) changes at the next start alone")
         self._notifier.take_over(prepared)
-        self._plan = prepared.plan
+        self._plan, self._files = prepared.plan, prepared.plan.file_states()
 
     def make_sinks(self, source: str, memory: StoreSink) -> list[Sink]:
         """Make the sinks of a source.
