@@ -137,6 +137,7 @@ class Nest:
                 self._waiting.close()
                 self._control.close()
                 signal.signal(signal.SIGINT, at_interrupt)
+                settle_threads()
                 stand_in.send(b"1")
                 return streams[0], streams[1], stand_in
             for stream in streams:
@@ -220,6 +221,18 @@ class Gateway:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(_DONE)
+
+
+def settle_threads() -> None:
+    """Let torch make its pool of threads anew in a fork, while one thread is all there is.
+
+    It does so when the pool is first asked for, and that is not safe in several threads: the threads
+    of the first backward pass ask at once, one of them may find none, and the process aborts
+    ("Invalid thread pool!", `pthreadpool-cpp.cc`).
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(torch.get_num_threads())
 
 
 def tell_end(pid: int) -> None:

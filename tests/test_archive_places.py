@@ -148,7 +148,7 @@ def test_a_store_that_is_down_is_one_line(store, place):
 
 
 def test_a_late_answer_is_asked_for_again(store):
-    hasty = RemotePlace("s3://field/here/", Patience(3, 0.001, 0.002, timeout_s=0.4))
+    hasty = RemotePlace("s3://field/here/", Patience(3, 0.001, 0.002, timeout_s=1.5))
     hasty.put_whole("late.bin", b"x")
     gone = threading.Event()
     late = iter([lambda: gone.wait(60)])
