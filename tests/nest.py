@@ -226,9 +226,9 @@ class Gateway:
 def settle_threads() -> None:
     """Let torch make its pool of threads anew in a fork, while one thread is all there is.
 
-    It does so when the pool is first asked for, and that is not safe in several threads: the threads
-    of the first backward pass ask at once, one of them may find none, and the process aborts
-    ("Invalid thread pool!", `pthreadpool-cpp.cc`).
+    It does so when the pool is first asked for, and not safely where several threads ask at once,
+    as those of the first backward pass do: one of them may find none, and the process aborts
+    ("Invalid thread pool!", ``pthreadpool-cpp.cc``).
     """
     torch = sys.modules.get("torch")
     if torch is not None:
