@@ -345,7 +345,11 @@ def test_the_store_knows_what_was_heard_and_told(tmp_path):
 
 def test_a_store_that_cannot_be_read_is_told_once(tmp_path):
     said: list[str] = []
-    history = StoreHistory(tmp_path / "none.db", said.append)
+    store = tmp_path / "none.db"
+    history = StoreHistory(store, said.append)
+    assert history.last_told(Rule("a"), "yard", "dog") is None
+    assert said == []  # a store that is not there yet holds nothing
+    store.write_bytes(b"no store" * 1000)
     assert history.last_told(Rule("a"), "yard", "dog") is None
     assert history.onsets(Rule("a"), "yard", ["dog"], 0, 1) == []
     assert len(said) == 1

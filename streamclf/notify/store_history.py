@@ -199,7 +199,7 @@ class StoreHistory:
                 self._report(
                     f"warning: rules: what was heard and told before is not known: {reason}"
                 )
-            self._failed = True
+                self._failed = True
             return otherwise
 
 
