@@ -15,6 +15,7 @@ from stores import Run, make_store
 from test_web_api import _Api
 
 from streamclf.model.options import ModelOptions
+from streamclf.runs import background_work
 from streamclf.teach.judged_past import JudgedPast
 from streamclf.web.context import WebContext
 from streamclf.web.options import PageOptions
@@ -27,7 +28,8 @@ def box(tmp_path_factory):
 
 
 @pytest.fixture
-def page(box):
+def page(box, monkeypatch):
+    monkeypatch.setattr(background_work, "NICENESS", 0)  # the tests beside it would hold it up
     context = make_backtest_context(box)
     with WebServer(context) as server:
         yield Browser(server), _Api(server), context.backtester

@@ -28,7 +28,7 @@ from streamclf.dashboard.attached.days import RemoteDays
 from streamclf.dashboard.past.days import PastDays
 from streamclf.model.model_file import Model
 from streamclf.model.options import ModelOptions
-from streamclf.runs import teacher
+from streamclf.runs import background_work
 from streamclf.runs.teacher import Order, Teacher, add_named, find_moments
 from streamclf.store.database import connect, transaction
 from streamclf.store.reviews import review_event
@@ -61,7 +61,7 @@ def wait(teacher: Teacher) -> str:
 def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
     streamclf, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(teacher, "NICENESS", 0)  # the tests beside it would hold it up
+    monkeypatch.setattr(background_work, "NICENESS", 0)  # the tests beside it would hold it up
     random = np.random.default_rng(1)
     minute = random.normal(0, 0.003, 60 * RATE)
     for begin in RINGS_S:

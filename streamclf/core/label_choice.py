@@ -95,13 +95,7 @@ def choose_labels(
     if only is not None:
         named = set(_find("--only", only, vocabulary, card, every))
         narrower = {each for label in named for each in vocabulary.with_narrower(label)}
-        untold = [
-            label for label in sorted(named) if set(vocabulary.with_narrower(label)) <= {*never}
-        ]
-        for line in (_describe_untold(card, label) for label in untold):
-            if len(untold) == len(named):
-                raise UsageError(line)
-            report(f"warning: {line}")
+        _check_told(card, vocabulary, named, never, report)
         chosen = narrower - kinds | named
         if not chosen & set(others):
             chosen |= set(others)
@@ -116,6 +110,25 @@ def choose_labels(
     if not chosen:
         raise UsageError("--except leaves no label whose events would count: name fewer")
     return frozenset(chosen)
+
+
+def _check_told(
+    card: Card,
+    vocabulary: Vocabulary,
+    named: Collection[str],
+    never: Collection[str],
+    report: Callable[[str], None],
+) -> None:
+    """Report the labels that are named and of which nothing is told.
+
+    Raises:
+        UsageError: Nothing is told of any of them.
+    """
+    untold = [label for label in sorted(named) if {*vocabulary.with_narrower(label)} <= {*never}]
+    for line in (_describe_untold(card, label) for label in untold):
+        if len(untold) == len(named):
+            raise UsageError(line)
+        report(f"warning: {line}")
 
 
 def keep_chosen(results: Iterable[Result], labels: frozenset[str]) -> Iterator[Result]:

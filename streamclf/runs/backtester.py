@@ -6,7 +6,6 @@ another need not wait.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,25 +14,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from streamclf.core.card import Card
-from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import choose_events
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.model_file import find_model
 from streamclf.notify.replay import WouldTell
 from streamclf.notify.rules import Rule
+from streamclf.runs.background_work import describe_failure, lower_priority
 from streamclf.runs.backtest import DAYS, Backtest, JudgingModel, run_backtest
-from streamclf.runs.console import say
-from streamclf.runs.lower_priority import lower_priority
-from streamclf.store.database import connect_to_read, is_damage, reason_of
+from streamclf.store.database import connect_to_read
 from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.judged_past import JudgedPast
 from streamclf.teach.past import Past
 
-NICENESS = 10
-"""Niceness of the thread on Linux, so that what listens comes first."""
 MOST_DAYS = 366
 MOST_KEPT = 500
 """Events, and messages, of an answer that are kept: the newest."""
@@ -268,7 +264,7 @@ class Backtester:
     def _work(
         self, task: BacktestTask, model: JudgingModel, settings: Settings, rule: Rule | None
     ) -> None:
-        lower_priority(NICENESS)
+        lower_priority()
         try:
             with self._turn:  # what was stopped ends first
                 answer = self._answer(task, model, settings, rule)
@@ -277,14 +273,8 @@ class Backtester:
                     task.answer = answer
         except _StoppedError:
             pass
-        except StreamclfError as error:
-            task.problem = task.problem or str(error)
-        except sqlite3.DatabaseError as error:
-            damage = "is damaged" if is_damage(error) else "cannot be asked now"
-            task.problem = f"{self._store}: {damage}: {reason_of(error)}"
         except Exception as error:  # any error: who waits is told that it has ended
-            say(f"error: backtest: {type(error).__name__}: {error}")
-            task.problem = "this is a mistake in streamclf: the log tells more"
+            task.problem = task.problem or describe_failure(error, self._store, "backtest")
 
     def _answer(
         self, task: BacktestTask, model: JudgingModel, settings: Settings, rule: Rule | None

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamclf.core.card import Card, Taught
-from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.errors import UsageError
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import find_model
 from streamclf.model.options import ModelOptions
 from streamclf.model.write_file import write_model
+from streamclf.runs.background_work import describe_failure, lower_priority
 from streamclf.runs.console import say
 from streamclf.runs.engine_setup import open_model
-from streamclf.runs.lower_priority import lower_priority
-from streamclf.store.database import connect_to_read, is_damage, reason_of
+from streamclf.store.database import connect_to_read
 from streamclf.store.event_ids import find_event
 from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent, read_events
@@ -44,8 +44,6 @@ from streamclf.teach.teaching import (
     teach_sound,
 )
 
-NICENESS = 10
-"""Niceness of the thread on Linux, so that what listens comes first."""
 WAIT_S = 0.1
 """Seconds between two looks whether a sound is learned."""
 NO_CLIPS = (
@@ -310,17 +308,11 @@ class Teacher:
         return known[1]
 
     def _work(self, task: Task) -> None:
-        lower_priority(NICENESS)
+        lower_priority()
         try:
             task.learned = self._learn(task.order)
-        except StreamclfError as error:
-            task.problem = str(error)
-        except sqlite3.DatabaseError as error:
-            damage = "is damaged" if is_damage(error) else "cannot be asked now"
-            task.problem = f"{self._store}: {damage}: {reason_of(error)}"
         except Exception as error:  # any error: who waits is told that it has ended
-            say(f"error: teaching: {type(error).__name__}: {error}")
-            task.problem = "this is a mistake in streamclf: the log tells more"
+            task.problem = describe_failure(error, self._store, "teaching")
 
     def _learn(self, order: Order) -> Learned:
         began = time.monotonic()
